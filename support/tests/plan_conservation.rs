@@ -1,0 +1,310 @@
+//! Conservation: what a plain expression finds in a plan's text comes out of the parser, or is an
+//! error with its line. Over the real plans and a made one, as they are and mutated.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use phasegate_support::plan::{Parsed, Source, case_names, lint, parse};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use regex::Regex;
+
+static BOX: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]*\[[ xX]?\](?:[ \t]|$)").unwrap());
+static ROW: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[ \t>]*\|[ \t]*`?((?:M\d+[A-Z]*[-_])?V\d+(?:[-_][A-Z0-9]+)+)`?[ \t]*\|").unwrap());
+static CODE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+`?(M\d+[A-Z]*-B\d+(?:\.\d+)?)`?[ \t]*:").unwrap());
+
+/// What the parser lost: lines that an expression finds and that came out in no way.
+fn lost(parsed: &Parsed) -> Vec<String> {
+    let plan = &parsed.plan;
+    let errors: HashSet<usize> = parsed.errors.iter().map(|error| error.place.line).collect();
+    let boxes: HashSet<usize> = plan.boxes.iter().map(|asked| asked.place.line).collect();
+    let rows: HashSet<(usize, &str)> = plan.rows.iter().map(|row| (row.place.line, row.id.as_str())).collect();
+    let codes: HashSet<&str> = plan.codes.iter().map(|code| code.code.as_str()).collect();
+    let claims: HashSet<usize> = plan.claims.iter().map(|claim| claim.place.line).collect();
+    let mut lost = Vec::new();
+    for (index, line) in split(&plan.source.text).into_iter().enumerate() {
+        let number = index + 1;
+        let row = ROW.captures(line).map(|found| found.get(1).unwrap().as_str());
+        let code = CODE.captures(line).map(|found| found.get(1).unwrap().as_str());
+        let came_out = errors.contains(&number)
+            || !(BOX.is_match(line) && !boxes.contains(&number)
+                || row.is_some_and(|id| !rows.contains(&(number, id)))
+                || code.is_some_and(|code| !codes.contains(code) && !claims.contains(&number)));
+        if !came_out {
+            lost.push(format!("{number}: {line}"));
+        }
+    }
+    lost
+}
+
+/// Lines as Markdown counts them.
+fn split(text: &str) -> Vec<&str> {
+    static END: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\r\n|\n|\r").unwrap());
+    END.split(text).collect()
+}
+
+/// A small plan that has everything, for runs without the real ones.
+const MADE: &str = r#"# Plan - M3 (pins)
+
+## 1) Authority Inputs
+Primary:
+1. `docs/x_handles.registry.v0.md`
+
+### M3.A Handles
+DoD:
+- [ ] handles are closed.
+  - each of them
+- [x] nothing is open.
+
+M3.A verification command catalog:
+| Verify ID | Command template | Purpose |
+| --- | --- | --- |
+| `M3A-V1-KEYS` | `rg -n "A|B" docs/x.md` | keys are there |
+| `M3A_V2_FILE` | `Test-Path a` | file is there |
+
+M3.A blocker taxonomy (fail-closed):
+1. `M3A-B1`: key missing.
+2. `M3A-B2`: file missing.
+
+## 7) M3 Completion Checklist
+- [ ] M3.A complete
+
+## 8) Unresolved Blocker Register (Must Be Empty)
+Current blockers:
+1. `M3A-B2` (open)
+
+Resolved blockers:
+1. None.
+"#;
+
+fn texts() -> Vec<(String, String)> {
+    let mut texts = vec![("platform.M3.build_plan.md".to_owned(), MADE.to_owned())];
+    if let Some(root) = common::real_repositories() {
+        let mut folders = vec![root];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if name.ends_with("build_plan.md") {
+                    let text = std::fs::read_to_string(path).unwrap();
+                    if texts.iter().all(|(_, known)| *known != text) {
+                        texts.push((name, text));
+                    }
+                }
+            }
+        }
+        assert!(texts.len() > 12, "only {} plans found", texts.len());
+    }
+    texts
+}
+
+static TEXTS: LazyLock<Vec<(String, String)>> = LazyLock::new(texts);
+
+#[test]
+fn nothing_is_lost_in_plans_as_they_are() {
+    for (name, text) in TEXTS.iter() {
+        let parsed = parse(Source::new(name.as_str(), text.as_str()), "dev_min");
+        assert_eq!(lost(&parsed), Vec::<String>::new(), "{name}");
+        assert_eq!(parsed.errors, [], "{name}");
+    }
+}
+
+/// One change of a text.
+#[derive(Debug, Clone)]
+enum Change {
+    Delete(Index),
+    Duplicate(Index),
+    Swap(Index, Index),
+    Indent(Index, usize),
+    Dedent(Index),
+    Tick(Index),
+    Quote(Index),
+    Fence(Index, Index),
+    Truncate(Index, Index),
+    Insert(Index, Index, &'static str),
+    Above(Index, &'static str),
+    Ending(Index, &'static str),
+    Join(Index),
+    Marker(Index, &'static str),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<Index>;
+    let piece = prop::sample::select(vec![
+        "|", " | ", "`", "``", "\\", "[ ]", "[x]", "- ", "*", "_", ":", "\"", "<!--", "<b>", "\t", "\u{a0}", "é",
+        "M3A-B1", "V1_X",
+    ]);
+    let line = prop::sample::select(vec![
+        "",
+        "DoD:",
+        "Blockers:",
+        "Notes:",
+        "---",
+        "## Heading",
+        "### M9.Z Lane",
+        "- [ ] inserted",
+        "* [X] inserted",
+        "+ [ ] inserted",
+        "1) [ ] inserted",
+        "- [] inserted",
+        "-[x] inserted",
+        "| `M3A-V9-NEW` | `ls` | why |",
+        "| [ ] cell |",
+        "- `M3A-B9`: new",
+        "> - [ ] quoted",
+        "<div>",
+        "<!--",
+        "-->",
+        "```",
+        "~~~",
+        "text:",
+        "[x]: https://example.org",
+    ]);
+    let marker = prop::sample::select(vec!["* ", "+ ", "1. ", "1) ", "-", "> - ", "- - "]);
+    prop_oneof![
+        at().prop_map(Change::Delete),
+        at().prop_map(Change::Duplicate),
+        (at(), at()).prop_map(|(one, other)| Change::Swap(one, other)),
+        (at(), 1_usize..9).prop_map(|(line, width)| Change::Indent(line, width)),
+        at().prop_map(Change::Dedent),
+        at().prop_map(Change::Tick),
+        at().prop_map(Change::Quote),
+        (at(), at()).prop_map(|(one, other)| Change::Fence(one, other)),
+        (at(), at()).prop_map(|(line, column)| Change::Truncate(line, column)),
+        (at(), at(), piece).prop_map(|(line, column, piece)| Change::Insert(line, column, piece)),
+        (at(), line).prop_map(|(at, line)| Change::Above(at, line)),
+        (at(), prop::sample::select(vec!["\r\n", "\r"])).prop_map(|(at, ending)| Change::Ending(at, ending)),
+        at().prop_map(Change::Join),
+        (at(), marker).prop_map(|(at, marker)| Change::Marker(at, marker)),
+    ]
+}
+
+fn boundary(line: &str, column: &Index) -> usize {
+    let mut at = column.index(line.len() + 1);
+    while !line.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn mutate(text: &str, changes: &[Change]) -> String {
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    for change in changes {
+        let count = lines.len();
+        if count == 0 {
+            break;
+        }
+        match change {
+            Change::Delete(at) => drop(lines.remove(at.index(count))),
+            Change::Duplicate(at) => lines.insert(at.index(count), lines[at.index(count)].clone()),
+            Change::Swap(one, other) => lines.swap(one.index(count), other.index(count)),
+            Change::Indent(at, width) => lines[at.index(count)].insert_str(0, &" ".repeat(*width)),
+            Change::Dedent(at) => lines[at.index(count)] = lines[at.index(count)].trim_start_matches(' ').to_owned(),
+            Change::Tick(at) => {
+                let line = &mut lines[at.index(count)];
+                *line = if line.contains("[ ]") { line.replace("[ ]", "[x]") } else { line.replace("[x]", "[ ]") };
+            }
+            Change::Quote(at) => lines[at.index(count)].insert_str(0, "> "),
+            Change::Fence(one, other) => {
+                let (one, other) = (one.index(count), other.index(count));
+                lines.insert(one.max(other), "```\n".to_owned());
+                lines.insert(one.min(other), "```\n".to_owned());
+            }
+            Change::Truncate(at, column) => {
+                let line = &mut lines[at.index(count)];
+                let at = boundary(line, column);
+                line.truncate(at);
+                line.push('\n');
+            }
+            Change::Insert(at, column, piece) => {
+                let line = &mut lines[at.index(count)];
+                let at = boundary(line, column);
+                line.insert_str(at, piece);
+            }
+            Change::Above(at, line) => lines.insert(at.index(count), format!("{line}\n")),
+            Change::Ending(at, ending) => {
+                let line = &mut lines[at.index(count)];
+                *line = format!("{}{ending}", line.trim_end_matches(['\r', '\n']));
+            }
+            Change::Join(at) => {
+                let line = &mut lines[at.index(count)];
+                *line = line.trim_end_matches(['\r', '\n']).to_owned();
+            }
+            Change::Marker(at, marker) => {
+                let line = &mut lines[at.index(count)];
+                if let Some(rest) = line.trim_start().strip_prefix("- ") {
+                    *line = format!("{marker}{rest}");
+                }
+            }
+        }
+    }
+    lines.concat()
+}
+
+fn cases() -> ProptestConfig {
+    // PROPTEST_CASES asks for more.
+    ProptestConfig { failure_persistence: None, max_shrink_iters: 4096, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn nothing_is_lost_in_mutated_plans(
+        which in any::<Index>(),
+        changes in prop::collection::vec(change(), 1..24),
+    ) {
+        let (name, text) = &TEXTS[which.index(TEXTS.len())];
+        let text = mutate(text, &changes);
+        let parsed = parse(Source::new(name.as_str(), text), "dev_min");
+        let lost = lost(&parsed);
+        prop_assert!(lost.is_empty(), "{name}: {lost:#?}");
+        for error in &parsed.errors {
+            let lines = split(&parsed.plan.source.text);
+            prop_assert_eq!(lines.get(error.place.line - 1).copied().unwrap_or(""), error.line.as_str());
+        }
+        // Names and lint must hold on whatever was read.
+        let _ = lint(&parsed);
+        if let Ok(names) = case_names(&parsed.plan) {
+            let unique: HashSet<&str> = names.iter().map(|case| case.name.as_str()).collect();
+            prop_assert_eq!(unique.len(), parsed.plan.boxes.len() + parsed.plan.rows.len());
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_in_the_made_plan(changes in prop::collection::vec(change(), 1..12)) {
+        let text = mutate(MADE, &changes);
+        let parsed = parse(Source::new("platform.M3.build_plan.md", text), "dev_min");
+        let lost = lost(&parsed);
+        prop_assert!(lost.is_empty(), "{lost:#?}\n{}", parsed.plan.source.text);
+    }
+
+    #[test]
+    fn any_text_parses_without_a_panic(text in "(?s)[-*+>|`\\[\\] xX#:.\\n\\r\t\"\\\\<!M3AVB1_é~()]{0,200}") {
+        let parsed = parse(Source::new("platform.M3.build_plan.md", text), "dev_min");
+        prop_assert!(lost(&parsed).is_empty(), "{:#?}", lost(&parsed));
+        let _ = lint(&parsed);
+    }
+}
+
+#[test]
+fn deep_nesting_ends_in_an_error_and_not_in_the_stack() {
+    let mut text = String::from("# Plan - M3\n\n### M3.A x\nDoD:\n");
+    for depth in 0..400 {
+        writeln!(text, "{}- [ ] level {depth}", "  ".repeat(depth)).unwrap();
+    }
+    let text = format!("{text}\n{}x\n{}\n", "> ".repeat(5000), "- ".repeat(5000));
+    let parsed = parse(Source::new("platform.M3.build_plan.md", text), "dev_min");
+    assert_eq!(lost(&parsed), Vec::<String>::new());
+    assert!(parsed.errors.iter().any(|error| error.to_string().contains("nested more than")));
+}
