@@ -1,0 +1,273 @@
+//! The services other than S3 and STS: `winterbaume` handlers over the world's own store.
+//!
+//! A handler is made anew for each request, gets its state from the store, and gives it back in the
+//! same critical section; so a world in a directory works for several processes, and a check that a
+//! wrapper makes before a write cannot be overtaken. Only the operations that are listed here and
+//! have a contract test are answered; all others are `NotImplemented`.
+
+use futures::FutureExt as _;
+use serde_json::{Value, json};
+use winterbaume_core::{MockRequest, StatefulService, default_account_id};
+
+use super::connector::{ServiceRequest, ServiceResponse};
+use super::store::{Store, WorldError, WorldState};
+use super::{executions, holes};
+
+const ECR: [&str; 5] = ["CreateRepository", "DescribeRepositories", "PutImage", "DescribeImages", "BatchGetImage"];
+const IAM: [&str; 2] = ["CreateRole", "GetRole"];
+const SFN: [&str; 6] = [
+    "CreateStateMachine",
+    "DescribeStateMachine",
+    "ListStateMachines",
+    "StartExecution",
+    "DescribeExecution",
+    "ListExecutions",
+];
+const SSM: [&str; 4] = ["PutParameter", "GetParameter", "GetParameters", "DescribeParameters"];
+
+/// A JSON answer of a handler, or of a wrapper in its place.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// An error in the form of the JSON protocols.
+    pub(super) fn error(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self { status, body: json!({"__type": code, "message": message.into()}) }
+    }
+}
+
+/// Answers a request of one of the services.
+pub(super) fn answer(store: &Store, request: &ServiceRequest) -> ServiceResponse {
+    let operation = operation(request);
+    let known: &[&str] = match request.service.as_str() {
+        "ecr" => &ECR,
+        "iam" => &IAM,
+        "states" => &SFN,
+        "ssm" => &SSM,
+        _ => &[],
+    };
+    if !known.contains(&operation.as_str()) {
+        let message = format!("the embedded world does not implement {}:{operation}", request.service);
+        return refusal(request, 501, "NotImplementedException", &message);
+    }
+    let served = store.change(|state| serve(state, request, &operation));
+    match served {
+        Ok(response) => response,
+        Err(Trouble::Unseeded) => {
+            let message = "this world is not seeded";
+            refusal(request, 400, "UnrecognizedClientException", message)
+        }
+        Err(Trouble::Placeholder) => {
+            let message = "the request names the account that stands for the world's own";
+            refusal(request, 501, "NotImplementedException", message)
+        }
+        Err(trouble) => refusal(request, 500, "InternalFailure", &trouble.to_string()),
+    }
+}
+
+/// Why a request could not be served.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("the world is not seeded")]
+    Unseeded,
+    #[error("the request names the placeholder account")]
+    Placeholder,
+    #[error(transparent)]
+    World(#[from] WorldError),
+    #[error("the handler's state: {0}")]
+    State(String),
+    #[error("the handler waited for something")]
+    Waited,
+}
+
+fn operation(request: &ServiceRequest) -> String {
+    if let Some(target) = &request.target {
+        return target.rsplit('.').next().unwrap_or_default().to_owned();
+    }
+    let body = String::from_utf8_lossy(&request.body);
+    body.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default().to_owned()
+}
+
+fn serve(state: &mut WorldState, request: &ServiceRequest, operation: &str) -> Result<ServiceResponse, Trouble> {
+    let account = state.account.clone().ok_or(Trouble::Unseeded)?;
+    let accounts = Accounts::of(&account, &request.body)?;
+    match request.service.as_str() {
+        "ecr" => {
+            let service = winterbaume_ecr::EcrService::new();
+            let host = Host::enter(state, request, &accounts, &service)?;
+            let answer = holes::ecr(&host, operation)?;
+            host.leave(state, answer)
+        }
+        "ssm" => {
+            let service = winterbaume_ssm::SsmService::new();
+            let host = Host::enter(state, request, &accounts, &service)?;
+            let answer = holes::ssm(&host, operation)?;
+            host.leave(state, answer)
+        }
+        "states" => {
+            let service = winterbaume_sfn::SfnService::new();
+            let host = Host::enter(state, request, &accounts, &service)?;
+            let answer = if executions::OPERATIONS.contains(&operation) {
+                executions::answer(state, &host, operation)?
+            } else {
+                holes::sfn(&host, operation)?
+            };
+            host.leave(state, answer)
+        }
+        _ => {
+            let service = winterbaume_iam::IamService::new();
+            let host = Host::enter(state, request, &accounts, &service)?;
+            let (status, body) = host.raw(None, &request.body)?;
+            host.keep(state)?;
+            Ok(ServiceResponse { status, content_type: "text/xml", body: accounts.outward(&body) })
+        }
+    }
+}
+
+/// The account of `winterbaume` is one for the whole process, while each world has its own: it
+/// stands in for the world's inside, and is replaced at the door.
+struct Accounts {
+    own: String,
+    inner: &'static str,
+}
+
+impl Accounts {
+    fn of(own: &str, body: &[u8]) -> Result<Self, Trouble> {
+        let inner = default_account_id();
+        let accounts = Self { own: own.to_owned(), inner };
+        // It could not be told apart from the world's own on the way out.
+        if own != inner && String::from_utf8_lossy(body).contains(inner) {
+            return Err(Trouble::Placeholder);
+        }
+        Ok(accounts)
+    }
+
+    fn inward(&self, body: &[u8]) -> Vec<u8> {
+        replaced(body, &self.own, self.inner)
+    }
+
+    fn outward(&self, body: &[u8]) -> Vec<u8> {
+        replaced(body, self.inner, &self.own)
+    }
+}
+
+fn replaced(body: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8_lossy(body).replace(from, to).into_bytes()
+}
+
+/// One handler with the world's state in it.
+pub(super) struct Host<'a, S: StatefulService> {
+    service: &'a S,
+    request: &'a ServiceRequest,
+    accounts: &'a Accounts,
+    slot: String,
+    region: String,
+}
+
+impl<'a, S: StatefulService> Host<'a, S> {
+    fn enter(
+        state: &WorldState,
+        request: &'a ServiceRequest,
+        accounts: &'a Accounts,
+        service: &'a S,
+    ) -> Result<Self, Trouble> {
+        // IAM has one state for all regions.
+        let region = match request.service.as_str() {
+            "iam" => "us-east-1".to_owned(),
+            _ => request.region.clone(),
+        };
+        let slot = format!("{}/{region}", request.service);
+        if let Some(kept) = state.services.get(&slot) {
+            let view: S::StateView = serde_json::from_value(kept.clone()).map_err(|e| Trouble::State(e.to_string()))?;
+            at_once(service.restore(accounts.inner, &region, view))?
+                .map_err(|error| Trouble::State(error.to_string()))?;
+        }
+        Ok(Self { service, request, accounts, slot, region })
+    }
+
+    /// The region that was asked.
+    pub(super) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The body of the request, in JSON.
+    pub(super) fn asked(&self) -> Value {
+        serde_json::from_slice(&self.accounts.inward(&self.request.body)).unwrap_or(Value::Null)
+    }
+
+    /// What the handler answers to `operation` with `body`.
+    pub(super) fn ask(&self, operation: &str, body: &Value) -> Result<Answer, Trouble> {
+        let bytes = body.to_string().into_bytes();
+        let (status, body) = self.raw(Some(operation), &bytes)?;
+        let body = serde_json::from_slice(&body).map_err(|error| Trouble::State(error.to_string()))?;
+        Ok(Answer { status, body })
+    }
+
+    fn raw(&self, operation: Option<&str>, body: &[u8]) -> Result<(u16, Vec<u8>), Trouble> {
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &self.request.headers {
+            if let (Ok(name), Ok(value)) =
+                (http::HeaderName::try_from(name.as_str()), http::HeaderValue::try_from(value.as_str()))
+            {
+                headers.insert(name, value);
+            }
+        }
+        if let Some(operation) = operation {
+            let target = format!("embedded.{operation}");
+            let value = http::HeaderValue::try_from(target).map_err(|error| Trouble::State(error.to_string()))?;
+            headers.insert("x-amz-target", value);
+        }
+        let request = MockRequest {
+            method: "POST".to_owned(),
+            // The handlers read the region from the host.
+            uri: format!("https://{}.{}.amazonaws.com/", self.request.service, self.region),
+            headers,
+            body: self.accounts.inward(body).into(),
+        };
+        let response = at_once(self.service.handle(request))?;
+        Ok((response.status, response.body.to_vec()))
+    }
+
+    fn keep(&self, state: &mut WorldState) -> Result<(), Trouble> {
+        let view = at_once(self.service.snapshot(self.accounts.inner, &self.region))?;
+        let view = serde_json::to_value(view).map_err(|error| Trouble::State(error.to_string()))?;
+        state.services.insert(self.slot.clone(), view);
+        Ok(())
+    }
+
+    fn leave(self, state: &mut WorldState, answer: Answer) -> Result<ServiceResponse, Trouble> {
+        self.keep(state)?;
+        Ok(ServiceResponse {
+            status: answer.status,
+            content_type: "application/x-amz-json-1.1",
+            body: self.accounts.outward(answer.body.to_string().as_bytes()),
+        })
+    }
+}
+
+/// The handlers hold their own state only, so they never have to wait.
+fn at_once<F: Future>(future: F) -> Result<F::Output, Trouble> {
+    future.now_or_never().ok_or(Trouble::Waited)
+}
+
+fn refusal(request: &ServiceRequest, status: u16, code: &str, message: &str) -> ServiceResponse {
+    if request.target.is_some() {
+        return ServiceResponse {
+            status,
+            content_type: "application/x-amz-json-1.1",
+            body: Answer::error(status, code, message).body.to_string().into_bytes(),
+        };
+    }
+    ServiceResponse {
+        status,
+        content_type: "text/xml",
+        body: format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>\
+             <Message>{message}</Message></Error></ErrorResponse>"
+        )
+        .into_bytes(),
+    }
+}

@@ -1,0 +1,224 @@
+//! One call to AWS: under a time limit, counted, and with an error that has a name.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::runtime::Runtime;
+
+use super::classify;
+use super::reply::{CallError, CallErrorKind, Reply};
+
+/// The headers in which AWS services and their stand-ins name a request.
+const REQUEST_ID_HEADERS: [&str; 3] = ["x-amz-request-id", "x-amzn-requestid", "x-amzn-request-id"];
+
+/// What all clients of one substrate share: the runtime that carries their calls, the time limit,
+/// and the count of requests.
+#[derive(Debug)]
+pub(super) struct Link {
+    runtime: Option<Runtime>,
+    limit: Duration,
+    sent: Arc<AtomicU64>,
+}
+
+impl Link {
+    /// Starts the private runtime.
+    pub(super) fn start(limit: Duration) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("phasegate-aws")
+            .enable_all()
+            .build()?;
+        Ok(Self { runtime: Some(runtime), limit, sent: Arc::new(AtomicU64::new(0)) })
+    }
+
+    /// How many requests were sent, retries included.
+    pub(super) fn requests(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Runs `future` to its end without a time limit: only for work that sends nothing.
+    pub(super) fn wait<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.runtime.as_ref().map(|runtime| runtime.block_on(future))
+    }
+
+    /// Begins one call; its time limit runs from here.
+    pub(super) fn call(&self, service: &'static str, operation: &'static str, target: impl Into<String>) -> Call<'_> {
+        Call {
+            link: self,
+            service,
+            operation,
+            target: target.into(),
+            probe: Probe::new(Arc::clone(&self.sent)),
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A runtime that is dropped inside another one panics when it waits for its threads.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Watches the attempts of one call from inside the SDK.
+#[derive(Debug, Clone)]
+pub(super) struct Probe {
+    seen: Arc<Seen>,
+    sent: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    attempts: AtomicU32,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Answer {
+    status: Option<u16>,
+    request_id: Option<String>,
+}
+
+impl Probe {
+    fn new(sent: Arc<AtomicU64>) -> Self {
+        Self { seen: Arc::new(Seen { attempts: AtomicU32::new(0), answer: Mutex::new(Answer::default()) }), sent }
+    }
+
+    fn attempts(&self) -> u32 {
+        self.seen.attempts.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self) -> Answer {
+        self.seen.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, answer: Answer) {
+        *self.seen.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+}
+
+impl Intercept for Probe {
+    fn name(&self) -> &'static str {
+        "phasegate-probe"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.seen.attempts.fetch_add(1, Ordering::SeqCst);
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        // An attempt without an answer must not show the answer of the one before it.
+        self.keep(Answer::default());
+        Ok(())
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        self.keep(Answer {
+            status: Some(response.status().as_u16()),
+            request_id: REQUEST_ID_HEADERS.iter().find_map(|name| response.headers().get(*name)).map(str::to_owned),
+        });
+        Ok(())
+    }
+}
+
+/// One call under way.
+pub(super) struct Call<'a> {
+    link: &'a Link,
+    service: &'static str,
+    operation: &'static str,
+    target: String,
+    probe: Probe,
+    began: Instant,
+}
+
+impl Call<'_> {
+    /// The interceptor that the SDK operation of this call must carry.
+    pub(super) fn probe(&self) -> Probe {
+        self.probe.clone()
+    }
+
+    /// Sends the call and waits for its typed answer.
+    pub(super) fn send<O, E>(
+        &self,
+        request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    ) -> Result<Reply<O>, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match self.within_limit(request)? {
+            Ok(value) => Ok(self.reply(value)),
+            Err(error) => {
+                let (kind, message) = classify::sdk_error(&error);
+                Err(self.error(kind, message))
+            }
+        }
+    }
+
+    /// Waits for `future` within what is left of this call's time.
+    pub(super) fn within_limit<F: Future>(&self, future: F) -> Result<F::Output, CallError> {
+        let left = self.link.limit.saturating_sub(self.began.elapsed());
+        let Some(runtime) = self.link.runtime.as_ref() else {
+            return Err(self.error(CallErrorKind::Refused, "the substrate is closed"));
+        };
+        runtime.block_on(async { tokio::time::timeout(left, future).await }).map_err(|_elapsed| {
+            let limit = self.link.limit;
+            self.error(CallErrorKind::TimedOut, format!("no answer within {limit:?}"))
+        })
+    }
+
+    /// The answer, with what is known about the call.
+    pub(super) fn reply<T>(&self, value: T) -> Reply<T> {
+        Reply { value, request_id: self.probe.answer().request_id, attempts: self.probe.attempts() }
+    }
+
+    /// An error of this call.
+    pub(super) fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
+        let answer = self.probe.answer();
+        CallError {
+            kind,
+            service: self.service.to_owned(),
+            operation: self.operation.to_owned(),
+            target: self.target.clone(),
+            status: answer.status,
+            request_id: answer.request_id,
+            message: message.into(),
+            attempts: self.probe.attempts(),
+        }
+    }
+
+    /// An answer that contradicts itself or lacks what AWS always sends.
+    pub(super) fn malformed(&self, message: impl Into<String>) -> CallError {
+        self.error(CallErrorKind::Malformed, message)
+    }
+
+    /// A field that AWS always sends.
+    pub(super) fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, CallError> {
+        value.ok_or_else(|| self.malformed(format!("the answer has no {field}")))
+    }
+}

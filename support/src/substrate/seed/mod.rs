@@ -1,0 +1,145 @@
+//! Worlds: the state of AWS that a gate starts from, as data, and the seeder that makes one.
+//!
+//! The seeder knows nothing of plans and registries: a world is literals. It works through the AWS
+//! APIs like everyone, and only on worlds that may be seeded: embedded ones, and endpoints on this
+//! machine (127.0.0.0/8, `::1`, `localhost`). Seeding a world that has been seeded changes nothing;
+//! where what is there differs from the literals, it is an error.
+//!
+//! # Format
+//! A folder with `world.toml`, and the files that it names.
+//!
+//! ```toml
+//! account = "230372904534"          # 12 digits: the identity of the world
+//! region = "eu-west-2"
+//! instant = "2026-02-10T12:00:00Z"  # when the world begins (UTC)
+//!
+//! [[bucket]]
+//! name = "evidence"
+//! versioning = "enabled"            # or "suspended", "never"; "never" if left out
+//! public_access_blocked = true      # true if left out
+//! encryption = "AES256"             # or "aws:kms"; "AES256" if left out
+//!
+//! [[object]]                        # exactly one of file, json, text
+//! bucket = "evidence"
+//! key = "evidence/runs/x/P(-1)/provenance.json"
+//! file = "provenance.json"          # a file of this folder, byte by byte
+//! # json = { image_tag = "git-1" }  # a value, written as compact JSON; a string is JSON text
+//! # text = "…"                      # as it stands
+//! versions = 1                      # how many times it is put; 1 if left out
+//!
+//! [[delete_marker]]                 # put after all objects
+//! bucket = "evidence"
+//! key = "evidence/runs/gone"
+//!
+//! [[ecr_repository]]
+//! name = "platform"
+//! immutable = true                  # its tags cannot be moved; false if left out
+//!
+//! [[ecr_image]]
+//! repository = "platform"
+//! tag = "git-1"
+//! manifest_file = "manifest.json"   # its SHA-256 is the image's digest
+//!
+//! [[role]]
+//! name = "runtime"
+//! trust_service = "ecs-tasks.amazonaws.com"   # who may assume it; that one if left out
+//!
+//! [[parameter]]
+//! name = "/platform/key"
+//! type = "SecureString"             # or "String", "StringList"
+//! value = "…"
+//!
+//! [[state_machine]]
+//! name = "platform"
+//! role = "runtime"                  # "states" if left out
+//! definition_file = "machine.json"  # one state that passes, if left out
+//!
+//! [[terraform_state]]               # written as a state file of format 4
+//! bucket = "tfstate"
+//! key = "core/terraform.tfstate"
+//! outputs = { bucket_name = "evidence" }
+//! ```
+
+mod apply;
+mod world;
+
+use std::path::PathBuf;
+
+pub use apply::{Seeded, apply};
+pub use world::World;
+
+use super::embedded::WorldError;
+use super::reply::CallError;
+
+/// Why a world could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// A file of the world could not be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `world.toml` does not have the form that it should have.
+    #[error("{path}: {message}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line where that is known, and what to write instead.
+        message: String,
+    },
+    /// The substrate may not be seeded.
+    #[error(
+        "{what} may not be seeded: only an embedded world, or an endpoint on this machine (127.0.0.1, ::1, localhost)"
+    )]
+    NotALoopback {
+        /// What was to be seeded.
+        what: String,
+    },
+    /// The server is another account than the world.
+    #[error(
+        "the server says it is account {is}, the world is {world}; start the server for that account, or seed another one"
+    )]
+    Account {
+        /// What the server says.
+        is: String,
+        /// What the world says.
+        world: String,
+    },
+    /// The substrate asks another region than the world is in.
+    #[error("the substrate asks region {is}, the world is in {world}; open it with that region")]
+    Region {
+        /// The substrate's region.
+        is: String,
+        /// The world's region.
+        world: String,
+    },
+    /// Something is there already, and is not what the world says.
+    #[error("{what} is there already and differs from the world; seed an empty one")]
+    Differs {
+        /// What differs.
+        what: String,
+    },
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] Box<CallError>),
+    /// The embedded world refused.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// A value that AWS's client library refuses.
+    #[error("{what}: {message}")]
+    Value {
+        /// What it is for.
+        what: String,
+        /// Why it is refused.
+        message: String,
+    },
+}
+
+impl From<CallError> for SeedError {
+    fn from(error: CallError) -> Self {
+        Self::Call(Box::new(error))
+    }
+}

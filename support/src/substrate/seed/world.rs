@@ -1,0 +1,354 @@
+//! A world, read from its folder.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::SeedError;
+
+/// A world: literals, with the bytes of all files that they name.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub(super) form: Form,
+    pub(super) objects: Vec<Content>,
+    pub(super) images: Vec<String>,
+    pub(super) definitions: Vec<String>,
+    pub(super) begins: u64,
+}
+
+/// The bytes of an object.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub bucket: String,
+    pub key: String,
+    pub bytes: Vec<u8>,
+    pub content_type: &'static str,
+    pub versions: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Form {
+    pub account: String,
+    pub region: String,
+    pub instant: String,
+    #[serde(default, rename = "bucket")]
+    pub buckets: Vec<BucketForm>,
+    #[serde(default, rename = "object")]
+    pub objects: Vec<ObjectForm>,
+    #[serde(default, rename = "delete_marker")]
+    pub delete_markers: Vec<DeleteMarkerForm>,
+    #[serde(default, rename = "ecr_repository")]
+    pub repositories: Vec<RepositoryForm>,
+    #[serde(default, rename = "ecr_image")]
+    pub images: Vec<ImageForm>,
+    #[serde(default, rename = "role")]
+    pub roles: Vec<RoleForm>,
+    #[serde(default, rename = "parameter")]
+    pub parameters: Vec<ParameterForm>,
+    #[serde(default, rename = "state_machine")]
+    pub state_machines: Vec<StateMachineForm>,
+    #[serde(default, rename = "terraform_state")]
+    pub terraform_states: Vec<TerraformStateForm>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum VersioningForm {
+    #[serde(alias = "Enabled")]
+    Enabled,
+    #[serde(alias = "Suspended")]
+    Suspended,
+    #[default]
+    Never,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BucketForm {
+    pub name: String,
+    #[serde(default)]
+    pub versioning: VersioningForm,
+    #[serde(default = "yes")]
+    pub public_access_blocked: bool,
+    #[serde(default = "aes256")]
+    pub encryption: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectForm {
+    pub bucket: String,
+    pub key: String,
+    pub file: Option<PathBuf>,
+    pub json: Option<serde_json::Value>,
+    pub text: Option<String>,
+    #[serde(default = "one")]
+    pub versions: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteMarkerForm {
+    pub bucket: String,
+    pub key: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositoryForm {
+    pub name: String,
+    #[serde(default)]
+    pub immutable: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageForm {
+    pub repository: String,
+    pub tag: String,
+    pub manifest_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleForm {
+    pub name: String,
+    #[serde(default = "ecs_tasks")]
+    pub trust_service: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterForm {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: ParameterKind,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum ParameterKind {
+    String,
+    SecureString,
+    StringList,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StateMachineForm {
+    pub name: String,
+    #[serde(default = "states")]
+    pub role: String,
+    pub definition_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TerraformStateForm {
+    pub bucket: String,
+    pub key: String,
+    pub outputs: serde_json::Map<String, serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn aes256() -> String {
+    "AES256".to_owned()
+}
+
+fn ecs_tasks() -> String {
+    "ecs-tasks.amazonaws.com".to_owned()
+}
+
+fn states() -> String {
+    "states".to_owned()
+}
+
+/// A machine of one state that passes.
+const PASSING_MACHINE: &str = r#"{"StartAt":"Pass","States":{"Pass":{"Type":"Pass","End":true}}}"#;
+
+impl World {
+    /// Reads the world in `folder`, and all files that it names.
+    ///
+    /// # Errors
+    /// When a file is missing or `world.toml` does not have the documented form.
+    pub fn read(folder: &Path) -> Result<Self, SeedError> {
+        let path = folder.join("world.toml");
+        let text = std::fs::read_to_string(&path).map_err(|source| SeedError::Read { path: path.clone(), source })?;
+        Reader { folder: folder.to_owned(), path }.world(&text)
+    }
+
+    /// The 12-digit account id.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.form.account
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.form.region
+    }
+
+    /// When the world begins, as it is written.
+    #[must_use]
+    pub fn instant(&self) -> &str {
+        &self.form.instant
+    }
+}
+
+struct Reader {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl Reader {
+    fn world(&self, text: &str) -> Result<World, SeedError> {
+        let form: Form = toml::from_str(text).map_err(|error| self.wrong(error.to_string()))?;
+        if form.account.len() != 12 || !form.account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(self.wrong(format!("account `{}` has no 12 digits", form.account)));
+        }
+        let begins = self.seconds(&form.instant)?;
+        self.check_names(&form)?;
+        let mut objects = Vec::new();
+        for object in &form.objects {
+            objects.push(self.object(object)?);
+        }
+        for state in &form.terraform_states {
+            objects.push(self.terraform_state(state)?);
+        }
+        let images = form.images.iter().map(|image| self.text(&image.manifest_file)).collect::<Result<_, _>>()?;
+        let definitions = form
+            .state_machines
+            .iter()
+            .map(|machine| match &machine.definition_file {
+                Some(file) => self.text(file),
+                None => Ok(PASSING_MACHINE.to_owned()),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(World { form, objects, images, definitions, begins })
+    }
+
+    fn seconds(&self, instant: &str) -> Result<u64, SeedError> {
+        let parsed: jiff::Timestamp =
+            instant.parse().map_err(|error| self.wrong(format!("instant `{instant}`: {error}")))?;
+        u64::try_from(parsed.as_second()).map_err(|_| self.wrong(format!("instant `{instant}` is before 1970")))
+    }
+
+    /// Every name that something refers to must be in the world too.
+    fn check_names(&self, form: &Form) -> Result<(), SeedError> {
+        let buckets: BTreeSet<&str> = form.buckets.iter().map(|bucket| &*bucket.name).collect();
+        let used = (form.objects.iter().map(|object| &object.bucket))
+            .chain(form.delete_markers.iter().map(|marker| &marker.bucket))
+            .chain(form.terraform_states.iter().map(|state| &state.bucket));
+        for bucket in used {
+            if !buckets.contains(bucket.as_str()) {
+                return Err(self.wrong(format!("there is no [[bucket]] named `{bucket}`")));
+            }
+        }
+        for image in &form.images {
+            let repository = &image.repository;
+            if !form.repositories.iter().any(|known| known.name == *repository) {
+                return Err(self.wrong(format!("there is no [[ecr_repository]] named `{repository}`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&self, form: &ObjectForm) -> Result<Content, SeedError> {
+        let (bytes, content_type) = match (&form.file, &form.json, &form.text) {
+            (Some(file), None, None) => (self.bytes(file)?, "application/octet-stream"),
+            (None, Some(value), None) => (self.json(&form.key, value)?, "application/json"),
+            (None, None, Some(text)) => (text.clone().into_bytes(), "text/plain"),
+            _ => {
+                return Err(self.wrong(format!("[[object]] `{}` needs exactly one of file, json, text", form.key)));
+            }
+        };
+        if form.versions == 0 {
+            return Err(self.wrong(format!("[[object]] `{}`: versions is 1 or more", form.key)));
+        }
+        Ok(Content { bucket: form.bucket.clone(), key: form.key.clone(), bytes, content_type, versions: form.versions })
+    }
+
+    fn json(&self, key: &str, value: &serde_json::Value) -> Result<Vec<u8>, SeedError> {
+        if let serde_json::Value::String(text) = value {
+            serde_json::from_str::<serde_json::Value>(text)
+                .map_err(|error| self.wrong(format!("the json of `{key}`: {error}")))?;
+            return Ok(text.clone().into_bytes());
+        }
+        Ok(value.to_string().into_bytes())
+    }
+
+    /// A state file as Terraform writes it, as far as its outputs go.
+    fn terraform_state(&self, form: &TerraformStateForm) -> Result<Content, SeedError> {
+        let mut outputs = serde_json::Map::new();
+        for (name, value) in &form.outputs {
+            let kind = terraform_type(value)
+                .ok_or_else(|| self.wrong(format!("output `{name}` has no type: no part of it may be null")))?;
+            outputs.insert(name.clone(), serde_json::json!({"value": value, "type": kind}));
+        }
+        let state = serde_json::json!({
+            "version": 4,
+            "terraform_version": "1.9.8",
+            "serial": 1,
+            "lineage": "00000000-0000-4000-8000-000000000000",
+            "outputs": outputs,
+            "resources": [],
+            "check_results": null,
+        });
+        Ok(Content {
+            bucket: form.bucket.clone(),
+            key: form.key.clone(),
+            bytes: state.to_string().into_bytes(),
+            content_type: "application/json",
+            versions: 1,
+        })
+    }
+
+    fn text(&self, file: &Path) -> Result<String, SeedError> {
+        String::from_utf8(self.bytes(file)?).map_err(|_| self.wrong(format!("{} is no UTF-8 text", file.display())))
+    }
+
+    /// The bytes of a file of the world's own folder.
+    fn bytes(&self, file: &Path) -> Result<Vec<u8>, SeedError> {
+        let inside = file.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            return Err(self.wrong(format!("{} leads out of the world's folder", file.display())));
+        }
+        let path = self.folder.join(file);
+        std::fs::read(&path).map_err(|source| SeedError::Read { path, source })
+    }
+
+    fn wrong(&self, message: impl Into<String>) -> SeedError {
+        SeedError::Form { path: self.path.clone(), message: message.into() }
+    }
+}
+
+fn terraform_type(value: &serde_json::Value) -> Option<serde_json::Value> {
+    use serde_json::{Value, json};
+    Some(match value {
+        Value::String(_) => json!("string"),
+        Value::Number(_) => json!("number"),
+        Value::Bool(_) => json!("bool"),
+        Value::Array(items) => {
+            let kinds: Vec<Value> = items.iter().map(terraform_type).collect::<Option<_>>()?;
+            json!(["tuple", kinds])
+        }
+        Value::Object(members) => {
+            let kinds: serde_json::Map<String, Value> = members
+                .iter()
+                .map(|(name, member)| Some((name.clone(), terraform_type(member)?)))
+                .collect::<Option<_>>()?;
+            json!(["object", kinds])
+        }
+        Value::Null => return None,
+    })
+}

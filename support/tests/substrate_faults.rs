@@ -1,0 +1,280 @@
+//! Faults on the wire: what the readers make of answers that are late, broken or contradictory.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use phasegate_support::substrate::embedded::{self, EmbeddedWorld};
+use phasegate_support::substrate::reply::CallErrorKind;
+use phasegate_support::substrate::{Options, Substrate, SubstrateError, SubstrateKind};
+use rstest::rstest;
+
+/// Leads into the embedded world, with another checksum after each streamed body.
+#[derive(Debug, Clone)]
+struct WrongTrailer(SharedHttpConnector);
+
+impl HttpConnector for WrongTrailer {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let inner = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let body = std::mem::replace(request.body_mut(), SdkBody::taken());
+            let bytes = ByteStream::new(body).collect().await.unwrap().to_vec();
+            let text = String::from_utf8(bytes).unwrap();
+            // Nothing but the value changes, so that only the comparison can tell.
+            let right = "x-amz-checksum-sha256:ungWv48Bz";
+            let wrong = "x-amz-checksum-sha256:ungWv48Ba";
+            assert!(text.contains(right), "no trailing checksum in {text:?}");
+            *request.body_mut() = SdkBody::from(text.replace(right, wrong));
+            inner.call(request).await
+        })
+    }
+}
+
+#[derive(Debug)]
+struct WrongTrailerClient(SharedHttpClient);
+
+impl HttpClient for WrongTrailerClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.0.http_connector(settings, components);
+        SharedHttpConnector::new(WrongTrailer(inner))
+    }
+}
+
+fn s3_over(endpoint: &str, http: SharedHttpClient) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new("eu-west-2"))
+        .endpoint_url(endpoint)
+        .credentials_provider(aws_credential_types::Credentials::new(
+            embedded::ACCESS_KEY,
+            embedded::SECRET_KEY,
+            None,
+            None,
+            "test",
+        ))
+        .force_path_style(true)
+        .http_client(http)
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+// The SDK signs the trailer over http, and leaves it to TLS over https.
+#[rstest]
+#[case::signed("http://embedded.invalid", "InvalidRequest")]
+#[case::unsigned("https://embedded.invalid", "BadDigest")]
+#[tokio::test]
+async fn a_wrong_trailing_checksum_is_refused_and_nothing_stored(#[case] endpoint: &str, #[case] code: &str) {
+    let world = EmbeddedWorld::in_memory();
+    let right = s3_over(endpoint, embedded::connector(&world));
+    let faulty = WrongTrailerClient(embedded::connector(&world));
+    let wrong = s3_over(endpoint, SharedHttpClient::new(faulty));
+    right.create_bucket().bucket("bucket").send().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "abc").unwrap();
+    let put = wrong
+        .put_object()
+        .bucket("bucket")
+        .key("k")
+        .checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Sha256)
+        .body(ByteStream::from_path(file.path()).await.unwrap())
+        .send()
+        .await;
+    let error = put.unwrap_err().into_service_error();
+    assert_eq!(error.meta().code(), Some(code), "{error:?}");
+    let listed = right.list_objects_v2().bucket("bucket").send().await.unwrap();
+    assert_eq!(listed.contents(), []);
+}
+
+/// Status, one header, and body of an answer.
+type Scene = (u16, &'static str, String);
+
+/// Answers what it was told, in order; without a word more it never answers.
+#[derive(Debug, Clone, Default)]
+struct Scripted {
+    answers: Arc<Mutex<VecDeque<Scene>>>,
+}
+
+impl HttpConnector for Scripted {
+    fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+        let next = self.answers.lock().unwrap().pop_front();
+        HttpConnectorFuture::new(async move {
+            let Some((status, header, body)) = next else {
+                std::future::pending::<()>().await;
+                return Err(aws_smithy_runtime_api::client::result::ConnectorError::other(
+                    "the script is over".into(),
+                    None,
+                ));
+            };
+            let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+            if let Some((name, value)) = header.split_once(": ") {
+                response.headers_mut().insert(name, value);
+            }
+            response.headers_mut().insert("x-amz-request-id", "SCRIPT");
+            Ok(response)
+        })
+    }
+}
+
+impl HttpClient for Scripted {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn scripted(answers: &[Scene]) -> Substrate {
+    let script = Scripted::default();
+    script.answers.lock().unwrap().extend(answers.iter().cloned());
+    let mut options = Options::new(SubstrateKind::Embedded, "eu-west-2");
+    options.http = Some(SharedHttpClient::new(script));
+    options.call_limit = Duration::from_secs(10);
+    Substrate::open(&options).unwrap()
+}
+
+fn objects_page(truncated: &str, token: &str, keys: &[&str]) -> Scene {
+    let contents: String =
+        keys.iter().map(|key| format!("<Contents><Key>{key}</Key><Size>1</Size></Contents>")).collect();
+    let body = format!("<ListBucketResult>{truncated}{token}{contents}</ListBucketResult>");
+    (200, "", body)
+}
+
+/// The SDK retries it.
+const ERROR_IN_200: &str = "<Error><Code>InternalError</Code></Error>";
+const MORE: &str = "<IsTruncated>true</IsTruncated>";
+const LAST: &str = "<IsTruncated>false</IsTruncated>";
+const TO_T: &str = "<NextContinuationToken>t</NextContinuationToken>";
+
+#[rstest]
+#[case::cut_short_without_a_token(&[objects_page(MORE, "", &["p/a"])])]
+#[case::last_page_with_a_token(&[objects_page(LAST, TO_T, &["p/a"])])]
+#[case::no_word_on_truncation(&[objects_page("", "", &["p/a"])])]
+#[case::the_same_token_again(&[objects_page(MORE, TO_T, &["p/a"]), objects_page(MORE, TO_T, &["p/b"])])]
+#[case::a_key_twice(&[objects_page(MORE, TO_T, &["p/a"]), objects_page(LAST, "", &["p/a"])])]
+#[case::a_key_outside_the_prefix(&[objects_page(LAST, "", &["q/a"])])]
+#[case::another_count_than_announced(&[objects_page(LAST, "<KeyCount>2</KeyCount>", &["p/a"])])]
+#[case::a_negative_size(&[(200, "", format!("<ListBucketResult>{LAST}<Contents><Key>p/a</Key><Size>-1</Size></Contents></ListBucketResult>"))])]
+#[case::no_xml(&[(200, "", "all is well".to_owned())])]
+#[case::an_error_in_a_200(&[ERROR_IN_200, ERROR_IN_200, ERROR_IN_200].map(|body| (200, "", body.to_owned())))]
+fn a_list_that_contradicts_itself_is_malformed(#[case] pages: &[Scene]) {
+    let listed = scripted(pages).s3().list_objects("b", "p/", None);
+    assert_eq!(listed.unwrap_err().kind, CallErrorKind::Malformed);
+}
+
+#[test]
+fn a_good_walk_over_two_pages_is_complete() {
+    let pages = [objects_page(MORE, TO_T, &["p/a"]), objects_page(LAST, "", &["p/b"])];
+    let substrate = scripted(&pages);
+    let listed = substrate.s3().list_objects("b", "p/", None).unwrap();
+    assert!(listed.value.complete);
+    assert_eq!(listed.value.entries.len(), 2);
+    assert_eq!(listed.attempts, 2);
+    assert_eq!(substrate.calls_made(), 2);
+    assert_eq!(listed.request_id.as_deref(), Some("SCRIPT"));
+}
+
+#[test]
+fn versions_that_are_cut_short_without_a_marker_are_malformed() {
+    let body = format!("<ListVersionsResult>{MORE}</ListVersionsResult>");
+    let listed = scripted(&[(200, "", body)]).s3().list_versions("b", "");
+    assert_eq!(listed.unwrap_err().kind, CallErrorKind::Malformed);
+}
+
+#[test]
+fn a_content_that_is_not_of_its_checksum_is_malformed() {
+    let header = "x-amz-checksum-sha256: ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+    let right = scripted(&[(200, header, "abc".to_owned())]);
+    assert!(right.s3().get_object("b", "k", None).is_err(), "a body without its length");
+    let length = "content-length: 4";
+    let short = scripted(&[(200, length, "abc".to_owned())]);
+    let error = short.s3().get_object("b", "k", None).unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Malformed, "{error}");
+}
+
+#[test]
+fn no_answer_within_the_limit_is_timed_out() {
+    let mut options = Options::new(SubstrateKind::Embedded, "eu-west-2");
+    options.http = Some(SharedHttpClient::new(Scripted::default()));
+    options.call_limit = Duration::from_millis(300);
+    let began = Instant::now();
+    let error = Substrate::open(&options).unwrap().s3().head_bucket("b").unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::TimedOut);
+    assert_eq!(error.attempts, 1);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_server_error_is_retried_and_then_told() {
+    let fault = (500, "", "<Error><Code>InternalError</Code></Error>".to_owned());
+    let error = scripted(&[fault.clone(), fault.clone(), fault]).s3().head_bucket("b").unwrap_err();
+    assert_eq!((error.kind, error.attempts), (CallErrorKind::Server, 3));
+    assert_eq!((error.status, error.request_id.as_deref()), (Some(500), Some("SCRIPT")));
+}
+
+#[test]
+fn a_throttle_is_retried_and_the_answer_taken() {
+    let slow = (503, "", "<Error><Code>SlowDown</Code></Error>".to_owned());
+    let reply =
+        scripted(&[slow, (200, "x-amz-bucket-region: eu-west-2", String::new())]).s3().head_bucket("b").unwrap();
+    assert_eq!((reply.attempts, reply.value.region.as_deref()), (2, Some("eu-west-2")));
+}
+
+#[test]
+fn no_server_is_unreachable() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut options = Options::new(SubstrateKind::Endpoint, "eu-west-2");
+    options.endpoint = Some(format!("http://127.0.0.1:{port}"));
+    let substrate = Substrate::open(&options).unwrap();
+    let error = substrate.s3().head_bucket("b").unwrap_err();
+    // Without credentials in the environment the call ends before it is sent.
+    let right = match std::env::var_os("AWS_ACCESS_KEY_ID") {
+        Some(_) => CallErrorKind::Unreachable,
+        None => CallErrorKind::Denied,
+    };
+    assert_eq!(error.kind, right, "{error}");
+}
+
+#[test]
+fn a_403_without_a_body_is_denied() {
+    let error = scripted(&[(403, "", String::new())]).s3().head_bucket("b").unwrap_err();
+    assert_eq!((error.kind, error.status), (CallErrorKind::Denied, Some(403)));
+}
+
+#[test]
+fn an_empty_image_list_is_not_found() {
+    let answers = [(200, "", r#"{"imageDetails":[]}"#.to_owned())];
+    let error = scripted(&answers).ecr().describe_image("r", "t").unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::NotFound);
+}
+
+#[rstest]
+#[case(SubstrateKind::Endpoint, None)]
+#[case(SubstrateKind::Endpoint, Some("not a url"))]
+#[case(SubstrateKind::Endpoint, Some("127.0.0.1:5000"))]
+#[case(SubstrateKind::Endpoint, Some("ftp://127.0.0.1"))]
+fn an_endpoint_is_an_absolute_url(#[case] kind: SubstrateKind, #[case] endpoint: Option<&str>) {
+    let mut options = Options::new(kind, "eu-west-2");
+    options.endpoint = endpoint.map(str::to_owned);
+    let error = Substrate::open(&options).unwrap_err();
+    assert!(matches!(error, SubstrateError::NoEndpoint | SubstrateError::BadEndpoint { .. }), "{error}");
+}
+
+#[test]
+fn kinds_have_names_and_no_others() {
+    assert_eq!("aws".parse::<SubstrateKind>().unwrap(), SubstrateKind::Aws);
+    assert!("AWS".parse::<SubstrateKind>().is_err());
+    assert!("".parse::<SubstrateKind>().is_err());
+}
