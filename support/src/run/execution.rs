@@ -1,0 +1,663 @@
+//! One execution of one phase: documents, entry, lanes, decision, closing lanes, evidence, verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::cases::Case;
+use super::check::derived_code;
+use super::clock::Instant;
+use super::context::{Books, BucketStore, Ids, LaneRun, World, run_control_key};
+use super::documents::Documents;
+use super::entry;
+use super::finding::{Finding, Outcome};
+use super::judge::{self, Judgement, Progress};
+use super::lane::{Closing, Lane, Phase, Stop};
+use super::objects::Objects;
+use super::observation::Observations;
+use super::outcome::{
+    CaseState, Decision, EvidenceFile, LaneOutcome, LaneState, Mode, PhaseOutcome, RenderError, RenderedBody, Reporter,
+    RunBasis, Verdict,
+};
+use super::settings::Settings;
+use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below};
+use crate::substrate::{Substrate, SubstrateKind};
+
+/// An execution that could not be written down. What it found stays in the error's text.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// The local folder cannot be made.
+    #[error(
+        "the execution's folder {path} cannot be made: {source}; set PHASEGATE_OUT to a folder that can be written"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The files of the folder cannot be listed.
+    #[error("the files in {path} cannot be read again: {source}; look at the disk, then run the gate again")]
+    Listing {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another execution has this id.
+    #[error(
+        "PG-{phase}-execution_id_taken: {path} exists; an execution id is used once. Unset PHASEGATE_CLOCK, set another, or set another PHASEGATE_OUT"
+    )]
+    Taken {
+        /// The phase.
+        phase: String,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A report could not be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// A file of the execution could not be published.
+    #[error("{name}: {source}")]
+    Publish {
+        /// The file.
+        name: String,
+        /// Why.
+        source: Box<PublishError>,
+    },
+}
+
+/// Everything that one execution needs.
+pub struct Execution<'a> {
+    /// The gate.
+    pub phase: &'a Phase,
+    /// The documents.
+    pub documents: &'a Documents,
+    /// Problems of the plan, of the lock and of the bindings: each holds the gate.
+    pub problems: Vec<Finding>,
+    /// Words without effect on the verdict.
+    pub notes: Vec<String>,
+    /// All cases.
+    pub cases: &'a [Case],
+    /// The names of the selected ones.
+    pub selected: BTreeSet<String>,
+    /// The phase's own case is selected: register, plan, account, entry.
+    pub integrity: bool,
+    /// What the run is told.
+    pub settings: &'a Settings,
+    /// The substrate, or why there is none.
+    pub substrate: Result<&'a Substrate, String>,
+    /// The account that must be the substrate's.
+    pub expected_account: Option<String>,
+    /// The instant.
+    pub instant: Instant,
+    /// Whether it is live.
+    pub basis: RunBasis,
+    /// Where `<track>/<phase>/<execution id>` goes.
+    pub out: PathBuf,
+    /// Random, one for the process; only in object metadata.
+    pub writer: String,
+    /// Decides and renders.
+    pub reporter: &'a dyn Reporter,
+    /// Told what is going on.
+    pub progress: &'a dyn Fn(&str),
+}
+
+struct Run<'a> {
+    execution: &'a Execution<'a>,
+    ids: Ids,
+    folder: PathBuf,
+    door: Door,
+    books: Books,
+    lanes: BTreeMap<&'static str, Progress>,
+    own: Vec<Finding>,
+    durable: bool,
+}
+
+impl Execution<'_> {
+    /// Runs the lanes that the selection needs, judges, and leaves the evidence. The verdict is
+    /// written last.
+    ///
+    /// # Errors
+    /// When the execution's own files cannot be written. What the world answers is never an error
+    /// here, but a finding.
+    pub fn run(&self) -> Result<PhaseOutcome, ExecutionError> {
+        let ids = Ids {
+            execution: format!("{}_{}", self.phase.id.to_ascii_lowercase(), self.instant.compact()),
+            instant: self.instant,
+        };
+        let folder = reserve_folder(&self.out, self.phase, &ids)?;
+        let mut run = Run {
+            execution: self,
+            door: Door::new(&folder, &self.writer, Limits::default()),
+            ids,
+            folder,
+            books: Books::default(),
+            lanes: BTreeMap::new(),
+            own: self.problems.clone(),
+            durable: false,
+        };
+        run.books.notes.extend(self.documents.absent.iter().chain(&self.notes).cloned());
+        run.execute();
+        run.conclude()
+    }
+
+    /// Whether nothing was filtered out, the phase's own case included.
+    fn whole(&self) -> bool {
+        self.integrity && self.selected.len() == self.cases.len()
+    }
+
+    fn selected_lanes(&self) -> BTreeSet<&'static str> {
+        use super::cases::CaseBinding;
+        use super::check::Proof;
+        let mut lanes = BTreeSet::new();
+        for case in self.cases.iter().filter(|c| self.selected.contains(&c.name)) {
+            let CaseBinding::Bound(proofs) = &case.binding else { continue };
+            for proof in proofs {
+                let lane = match proof {
+                    Proof::Lane(lane) => Some(*lane),
+                    Proof::Holds(check) | Proof::Refused(check) => self.phase.owner(check.name()),
+                };
+                lanes.extend(lane);
+            }
+        }
+        if self.integrity {
+            lanes.extend(self.phase.entry.iter().filter_map(|check| self.phase.owner(check.name())));
+        }
+        if self.selected.len() == self.cases.len() {
+            lanes.extend(self.phase.lanes.iter().map(Lane::id));
+        }
+        self.phase.with_prerequisites(&lanes)
+    }
+}
+
+fn reserve_folder(out: &Path, phase: &Phase, ids: &Ids) -> Result<PathBuf, ExecutionError> {
+    let parent = out.join(phase.track).join(phase.id.to_ascii_lowercase());
+    let folder = parent.join(&ids.execution);
+    std::fs::create_dir_all(&parent).map_err(|source| ExecutionError::Folder { path: parent.clone(), source })?;
+    match std::fs::create_dir(&folder) {
+        Ok(()) => Ok(folder),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(ExecutionError::Taken { phase: phase.id.to_owned(), path: folder })
+        }
+        Err(source) => Err(ExecutionError::Folder { path: folder, source }),
+    }
+}
+
+impl<'a> Run<'a> {
+    fn execute(&mut self) {
+        let selected = self.execution.selected_lanes();
+        self.read_documents(&selected);
+        let register = entry::register(self.execution.phase, &self.execution.documents.plan);
+        self.own.extend(register);
+        self.own.extend(entry::unmeasured_claims(self.execution.phase, &self.execution.documents.plan));
+        if let Some(code) = self.entry_blocker() {
+            self.block_all(&selected, &code);
+            return;
+        }
+        let Some(world) = self.enter(&selected) else { return };
+        for lane in self.lanes_of(&selected, |l| l.closing == Closing::No) {
+            self.run_lane(lane, &world, None);
+        }
+        let judgement = self.judgement();
+        self.books.decision = Some(judgement.decide(&self.books.observations, true));
+        for lane in self.lanes_of(&selected, |l| l.closing != Closing::No) {
+            self.run_lane(lane, &world, Some(&judgement));
+        }
+    }
+
+    fn lanes_of(&self, selected: &BTreeSet<&'static str>, which: impl Fn(&Lane) -> bool) -> Vec<&'a Lane> {
+        self.execution.phase.lanes.iter().filter(|l| selected.contains(l.id) && which(l)).collect()
+    }
+
+    fn judgement(&self) -> Judgement<'a> {
+        Judgement {
+            phase: self.execution.phase,
+            plan: &self.execution.documents.plan,
+            reporter: self.execution.reporter,
+            mode: self.execution.settings.mode,
+            whole: self.execution.whole(),
+            lanes: self.lanes.clone(),
+            own: self.own.clone(),
+            faults: self.books.faults.clone(),
+        }
+    }
+
+    fn lane_run<'r>(
+        &'r mut self,
+        lane: &'r Lane,
+        world: Option<&'r World<'r>>,
+        judgement: Option<&'r Judgement<'r>>,
+    ) -> LaneRun<'r> {
+        LaneRun {
+            judgement,
+            phase: self.execution.phase,
+            lane,
+            documents: self.execution.documents,
+            ids: &self.ids,
+            mode: self.execution.settings.mode,
+            basis: self.execution.basis,
+            expected_account: self.execution.expected_account.as_deref(),
+            world,
+            store_is_open: self.durable,
+            door: &self.door,
+            folder: &self.folder,
+            books: &mut self.books,
+        }
+    }
+
+    fn read_documents(&mut self, selected: &BTreeSet<&'static str>) {
+        if entry::asks_nothing(&self.execution.documents.plan) {
+            return;
+        }
+        for lane in self.lanes_of(selected, |_| true) {
+            let Some(body) = lane.documents else { continue };
+            if let Err(Stop::Fault(why)) = body(&mut self.lane_run(lane, None, None)) {
+                self.books.faults.insert(lane.id, why);
+            }
+        }
+    }
+
+    /// The first code that keeps every lane from running: the register, the plan, the lock, the entry.
+    fn entry_blocker(&self) -> Option<String> {
+        if let Some(code) = self.own.iter().find_map(entry::stops_lanes) {
+            return Some(code);
+        }
+        for check in &self.execution.phase.entry {
+            let Some(lane) = self.execution.phase.owner(check.name()) else {
+                return Some(derived_code(self.execution.phase.id, "entry_without_lane"));
+            };
+            let finding = judge::judged(*check, lane, &self.books.observations, &self.execution.documents.plan);
+            if finding.outcome != Outcome::Met {
+                return Some(finding.blocked_by.unwrap_or(finding.code));
+            }
+        }
+        None
+    }
+
+    fn block_all(&mut self, selected: &BTreeSet<&'static str>, code: &str) {
+        for lane in self.lanes_of(selected, |_| true) {
+            self.lanes.insert(lane.id, Progress::Blocked(code.to_owned()));
+        }
+    }
+
+    /// The substrate, if it is the one that it should be.
+    fn enter(&mut self, selected: &BTreeSet<&'static str>) -> Option<World<'a>> {
+        let substrate = match &self.execution.substrate {
+            Ok(substrate) => *substrate,
+            Err(why) => {
+                let finding = entry::no_substrate(self.execution.phase, why);
+                self.block_all(selected, &finding.code);
+                self.own.push(finding);
+                return None;
+            }
+        };
+        let (finding, account) = entry::account(
+            self.execution.phase,
+            substrate,
+            self.execution.expected_account.as_deref(),
+            &mut self.books.observations,
+        );
+        let met = finding.outcome == Outcome::Met;
+        let code = finding.code.clone();
+        self.own.push(finding);
+        match account.filter(|_| met) {
+            Some(account) => Some(World {
+                substrate,
+                objects: match self.execution.settings.mode {
+                    Mode::Preflight => Objects::reading_only(substrate.s3()),
+                    Mode::Commit => Objects::writing(substrate.s3()),
+                },
+                account,
+            }),
+            None => {
+                self.block_all(selected, &code);
+                None
+            }
+        }
+    }
+
+    fn run_lane(&mut self, lane: &'a Lane, world: &World<'a>, judgement: Option<&Judgement<'a>>) {
+        if let Some(code) = self.blocker_of(lane) {
+            self.lanes.insert(lane.id, Progress::Blocked(code));
+            return;
+        }
+        if !lane.after.is_empty() && !self.durable {
+            let known = self.open_codes();
+            if let Some(code) = self.open_store(world) {
+                let code = self.explained(&known, code);
+                self.lanes.insert(lane.id, Progress::Blocked(code));
+                return;
+            }
+            self.durable = true;
+        }
+        (self.execution.progress)(lane.id);
+        let stop = (lane.execute)(&mut self.lane_run(lane, Some(world), judgement)).err();
+        self.lanes.insert(lane.id, Progress::Ran(stop));
+    }
+
+    /// The code that keeps a lane from running: its own, if the store could not be opened before;
+    /// an earlier lane's; for a lane that hands over, any.
+    fn blocker_of(&self, lane: &Lane) -> Option<String> {
+        if let Some(code) = self.own.iter().find_map(entry::stops_lanes) {
+            return Some(code);
+        }
+        if lane.closing == Closing::RollsUp {
+            return None;
+        }
+        if lane.closing == Closing::HandsOver
+            && let Some(decision) = &self.books.decision
+            && decision.verdict == Verdict::Hold
+        {
+            let code = decision.roots.first().map(|root| root.code.clone());
+            return Some(code.unwrap_or_else(|| derived_code(self.execution.phase.id, "hold")));
+        }
+        lane.after.iter().find_map(|id| {
+            let findings = self.judgement().findings_of(id, &self.books.observations);
+            let open = findings.iter().find(|f| f.outcome != Outcome::Met)?;
+            Some(open.blocked_by.clone().unwrap_or_else(|| open.code.clone()))
+        })
+    }
+
+    /// Reserves the execution id and shows that the store keeps its word; the code that stands in
+    /// the way, if one does.
+    fn open_store(&mut self, world: &World<'_>) -> Option<String> {
+        let phase = self.execution.phase;
+        let bucket = match self.execution.documents.handles.resolve(phase.evidence_bucket) {
+            Ok(resolved) => resolved.value.as_str().map(str::to_owned),
+            Err(_) => None,
+        };
+        let Some(bucket) = bucket else {
+            return self.store_finding(entry::no_bucket(phase));
+        };
+        let store = BucketStore { objects: &world.objects, bucket: &bucket };
+        let ids = self.ids.clone();
+        let durable = |name: &str, group: &str| Durable {
+            store: &store,
+            bucket: &bucket,
+            key: run_control_key(phase, &ids, name),
+            group: group.to_owned(),
+        };
+        let reservation = Artifact::new("execution.json", self.execution_record(), &["execution_id"]);
+        let reserved = self.door.publish(&reservation, &Destination::Durable(durable("execution.json", "execution")));
+        if let Ok(receipt) = &reserved {
+            self.books.keep(receipt, self.execution.settings.mode);
+        }
+        if let Some(code) = self.store_finding(entry::reserved(phase, &self.ids.execution, &reserved)) {
+            return Some(code);
+        }
+        if self.execution.settings.mode == Mode::Preflight {
+            self.books.notes.push("that the store refuses a second put is shown by a commit only (canary)".to_owned());
+            return None;
+        }
+        let canary = self.door.canary(&durable("write_once_canary.json", "canary"));
+        if let Ok(canary) = &canary {
+            self.books.keep(&canary.first, self.execution.settings.mode);
+        }
+        self.store_finding(entry::write_once(phase, &canary))
+    }
+
+    /// Files a finding about the store; the code that stands in the way, if one does. A store that
+    /// gives no usable answer while a lane holds already is blocked by that lane's code: the cause
+    /// has one name. A store that answers, and not as it must, stands for itself.
+    fn store_finding(&mut self, mut finding: Finding) -> Option<String> {
+        if !judge::opens(&finding) {
+            self.own.push(finding);
+            return None;
+        }
+        let unanswered = finding.outcome != Outcome::Unmet || entry::is_no_bucket(&finding);
+        let earlier = self.judgement().findings(&self.books.observations).into_iter().find(judge::opens);
+        if let Some(earlier) = earlier.filter(|_| unanswered) {
+            finding.outcome = Outcome::Blocked;
+            finding.blocked_by = Some(earlier.code);
+        }
+        let code = finding.blocked_by.clone().unwrap_or_else(|| finding.code.clone());
+        self.own.push(finding);
+        Some(code)
+    }
+
+    fn open_codes(&self) -> Vec<String> {
+        let findings = self.judgement().findings(&self.books.observations);
+        findings.iter().filter(|f| judge::opens(f)).map(|f| f.code.clone()).collect()
+    }
+
+    /// A store that cannot be opened while a lane has found out why already is that lane's blocker,
+    /// and opens no second one.
+    fn explained(&mut self, known: &[String], code: String) -> String {
+        let Some(cause) = known.first() else { return code };
+        for finding in self.own.iter_mut().filter(|f| f.code == code) {
+            finding.outcome = Outcome::Blocked;
+            finding.blocked_by = Some(cause.clone());
+        }
+        cause.clone()
+    }
+
+    fn execution_record(&self) -> Value {
+        json!({
+            "schema": "phasegate/execution/1",
+            "execution_id": self.ids.execution,
+            "track": self.execution.phase.track,
+            "phase": self.execution.phase.id,
+            "basis": self.execution.basis.word(),
+            "written_at_utc": self.ids.instant.rfc3339(),
+            "version": env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    fn conclude(mut self) -> Result<PhaseOutcome, ExecutionError> {
+        let execution = self.execution;
+        let phase = execution.phase;
+        let bucket = self.durable_bucket();
+        let objects = match (&execution.substrate, execution.settings.mode) {
+            (Ok(substrate), Mode::Commit) => Some(Objects::writing(substrate.s3())),
+            _ => None,
+        };
+        let store = match (&objects, &bucket) {
+            (Some(objects), Some(bucket)) => Some(BucketStore { objects, bucket }),
+            _ => None,
+        };
+        self.keep_inputs_and_observations(store.as_ref())?;
+        let judgement = self.judgement();
+        let findings = judgement.findings(&self.books.observations);
+        let cases: Vec<_> = execution
+            .cases
+            .iter()
+            .map(|case| judge::case_outcome(case, phase, &findings, &execution.selected, &execution.settings.command))
+            .collect();
+        let mut judged = cases.iter().filter(|c| c.state != CaseState::NotSelected).peekable();
+        // Of the phase's own case alone the findings tell all.
+        let something = judged.peek().is_some() || !execution.whole();
+        let cases_pass = something && judged.all(|c| c.state == CaseState::Passed);
+        let mut decision = judgement.decide(&self.books.observations, cases_pass);
+        lower(&mut decision, self.books.decision.as_ref());
+        let (register, stale) = entry::register_claims(phase, &execution.documents.plan, &findings);
+        self.books.notes.extend(stale);
+        let mut outcome = PhaseOutcome {
+            schema: PhaseOutcome::SCHEMA.to_owned(),
+            track: phase.track.to_owned(),
+            phase: phase.id.to_owned(),
+            next_phase: phase.next.to_owned(),
+            execution_id: self.ids.execution.clone(),
+            basis: execution.basis,
+            mode: execution.settings.mode,
+            substrate: execution.settings.substrate.word().to_owned(),
+            account: entry::account_of(phase, &self.books.observations),
+            written_at_utc: self.ids.instant,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            inputs: execution.documents.inputs.clone(),
+            trusted_unverified: std::mem::take(&mut self.books.trusted),
+            notes: std::mem::take(&mut self.books.notes),
+            lanes: phase.lanes.iter().map(|lane| self.lane_outcome(lane, &judgement)).collect(),
+            findings,
+            cases,
+            register,
+            decision,
+            required_of_a_person: phase.required_of_a_person.iter().map(|s| (*s).to_owned()).collect(),
+            folder: self.folder.clone(),
+            files: std::mem::take(&mut self.books.files),
+        };
+        self.list_what_stayed_here(&mut outcome.files)?;
+        outcome.files.sort_by(|a, b| a.path.cmp(&b.path));
+        for file in execution.reporter.render(&outcome)? {
+            let kept = self.publish(store.as_ref(), &file.name, &file.body)?;
+            outcome.files.push(kept);
+        }
+        outcome.files.sort_by(|a, b| a.path.cmp(&b.path));
+        let verdict = execution.reporter.verdict(&outcome)?;
+        self.publish(store.as_ref(), "verdict.json", &RenderedBody::Json(verdict))?;
+        Ok(outcome)
+    }
+
+    /// A file whose put was refused stays in the folder: the verdict lists it too, without a URI.
+    fn list_what_stayed_here(&self, files: &mut Vec<EvidenceFile>) -> Result<(), ExecutionError> {
+        let here = digests_below(&self.folder)
+            .map_err(|source| ExecutionError::Listing { path: self.folder.clone(), source })?;
+        for (path, sha256) in here {
+            if !files.iter().any(|file| file.path == path) {
+                files.push(EvidenceFile { path, sha256, uri: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn durable_bucket(&self) -> Option<String> {
+        let handle = self.execution.phase.evidence_bucket;
+        let resolved = self.execution.documents.handles.resolve(handle).ok()?;
+        resolved.value.as_str().map(str::to_owned).filter(|_| self.durable)
+    }
+
+    fn lane_outcome(&self, lane: &Lane, judgement: &Judgement<'_>) -> LaneOutcome {
+        let progress = self.lanes.get(lane.id).unwrap_or(&Progress::NotSelected);
+        let findings = match progress {
+            Progress::NotSelected => Vec::new(),
+            _ => judgement.findings_of(lane.id, &self.books.observations),
+        };
+        let met = findings.iter().filter(|f| f.outcome == Outcome::Met).count();
+        let (state, said) = match progress {
+            Progress::NotSelected => (LaneState::NotSelected, "not selected".to_owned()),
+            Progress::Blocked(code) => (LaneState::Blocked, format!("blocked by {code}")),
+            Progress::Ran(_) => match findings.iter().find(|f| f.outcome != Outcome::Met) {
+                None => (LaneState::Closed, self.proven(lane)),
+                Some(open) => (LaneState::Held, format!("{} {}: {}", open.code, open.outcome.word(), open.why)),
+            },
+        };
+        let planned = self.execution.documents.plan.lanes.iter().find(|l| l.id == lane.id);
+        LaneOutcome {
+            lane: lane.id.to_owned(),
+            title: planned.map_or_else(String::new, |l| l.title.clone()),
+            execution_id: format!("{}_{}", lane.short(), self.ids.instant.compact()),
+            state,
+            met,
+            checks: findings.len().max(lane.checks.len()),
+            said,
+        }
+    }
+
+    /// What a closed lane has shown; a preflight has only shown that nothing stands in its way.
+    fn proven(&self, lane: &Lane) -> String {
+        match self.execution.settings.mode {
+            Mode::Commit => lane.proves.to_owned(),
+            Mode::Preflight => format!("nothing stands in the way of: {}", lane.proves),
+        }
+    }
+
+    fn publish(
+        &self,
+        store: Option<&BucketStore<'_>>,
+        name: &str,
+        body: &RenderedBody,
+    ) -> Result<EvidenceFile, ExecutionError> {
+        self.leave(store, name, body)
+            .map(|receipt| EvidenceFile {
+                path: receipt.name,
+                sha256: receipt.sha256_local,
+                uri: receipt.durable.map(|d| d.uri),
+            })
+            .map_err(|source| ExecutionError::Publish { name: name.to_owned(), source: Box::new(source) })
+    }
+
+    fn leave(&self, store: Option<&BucketStore<'_>>, name: &str, body: &RenderedBody) -> Result<Receipt, PublishError> {
+        let destination = match store {
+            None => Destination::LocalOnly,
+            Some(store) => Destination::Durable(Durable {
+                store,
+                bucket: store.bucket,
+                key: run_control_key(self.execution.phase, &self.ids, name),
+                group: "reports".to_owned(),
+            }),
+        };
+        match body {
+            RenderedBody::Json(body) => self.door.publish(&Artifact::new(name, body.clone(), &[]), &destination),
+            RenderedBody::Text(text) => self.door.publish_bytes(name, text.as_bytes(), &destination),
+        }
+    }
+
+    /// The bytes of plan, registry and lock, the observations and the receipts. What holds a secret
+    /// is withheld, and holds the gate.
+    fn keep_inputs_and_observations(&mut self, store: Option<&BucketStore<'_>>) -> Result<(), ExecutionError> {
+        for (name, body) in self.inputs_and_observations()? {
+            match self.leave(store, &name, &body) {
+                Ok(receipt) => self.books.keep(&receipt, self.execution.settings.mode),
+                Err(error @ PublishError::Secret { .. }) => {
+                    let known = self.judgement().findings(&self.books.observations);
+                    let finding = entry::withheld(self.execution.phase, &error, &known);
+                    self.books.notes.push(format!("withheld: {error}"));
+                    self.own.push(finding);
+                }
+                Err(source) => return Err(ExecutionError::Publish { name, source: Box::new(source) }),
+            }
+        }
+        Ok(())
+    }
+
+    fn inputs_and_observations(&self) -> Result<Vec<(String, RenderedBody)>, ExecutionError> {
+        let documents = self.execution.documents;
+        let mut files = vec![
+            ("inputs/plan.md".to_owned(), RenderedBody::Text(documents.plan.source.text.to_string())),
+            ("inputs/registry.md".to_owned(), RenderedBody::Text(documents.registry_text.clone())),
+        ];
+        if let Some(lock) = &documents.lock_text {
+            files.push(("inputs/gates.lock".to_owned(), RenderedBody::Text(lock.clone())));
+        }
+        let json = |name: &str, value: serde_json::Result<Value>| {
+            value
+                .map(|body| (name.to_owned(), RenderedBody::Json(body)))
+                .map_err(|e| RenderError { name: name.to_owned(), why: e.to_string() })
+        };
+        let owners = std::iter::once(self.execution.phase.id).chain(self.execution.phase.lanes.iter().map(|l| l.id));
+        for owner in owners {
+            let own: Observations = self.books.observations.of_lane(owner).cloned().collect();
+            if own.iter().next().is_some() {
+                files.push(json(&format!("observations/{owner}.json"), serde_json::to_value(&own))?);
+            }
+        }
+        files.push(json("receipts.json", serde_json::to_value(&self.books.receipts))?);
+        Ok(files)
+    }
+}
+
+/// The closing lanes may lower a decision; nothing may raise it.
+fn lower(decision: &mut Decision, frozen: Option<&Decision>) {
+    let rank = |v: Verdict| match v {
+        Verdict::Hold => 0,
+        Verdict::Partial => 1,
+        Verdict::WouldAdvance => 2,
+        Verdict::Advance => 3,
+    };
+    if let Some(frozen) = frozen
+        && rank(frozen.verdict) < rank(decision.verdict)
+    {
+        decision.verdict = frozen.verdict;
+    }
+}
+
+/// Whether a run is live: `aws`, by the wall clock, in the account that the lock pins.
+#[must_use]
+pub fn basis_of(settings: &Settings, lock_pins_account: bool) -> RunBasis {
+    if settings.substrate == SubstrateKind::Aws && settings.clock.is_none() && lock_pins_account {
+        RunBasis::Live
+    } else {
+        RunBasis::Rehearsal
+    }
+}

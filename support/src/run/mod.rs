@@ -1,0 +1,19 @@
+//! One execution: clock, observations, checks, findings, and the lanes that make them.
+
+pub mod cases;
+pub mod check;
+pub mod clock;
+pub mod context;
+pub mod documents;
+pub mod entry;
+pub mod execution;
+pub mod finding;
+mod judge;
+pub mod lane;
+pub mod objects;
+pub mod observation;
+pub mod outcome;
+pub mod publication;
+pub mod repository;
+pub mod rows;
+pub mod settings;
