@@ -1,0 +1,404 @@
+//! The test target: `cargo test --test m3`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use super::exit::Exit;
+use super::failure;
+use super::lock::{self, Held, Lock};
+use super::selection::{asks_for_nothing, selects};
+use super::suite::{self, PlanSuite};
+use crate::run::cases::Case;
+use crate::run::clock::{ClockError, Instant};
+use crate::run::documents::{Documents, DocumentsError};
+use crate::run::entry;
+use crate::run::execution::{Execution, ExecutionError, basis_of};
+use crate::run::finding::{Finding, Outcome};
+use crate::run::lane::Phase;
+use crate::run::outcome::{CaseState, PhaseOutcome, Reporter, RunBasis, Verdict};
+use crate::run::repository::{DocumentError, Repository};
+use crate::run::settings::Settings;
+use crate::substrate::embedded::WorldError;
+use crate::substrate::seed::{SeedError, World};
+use crate::substrate::{Options, Substrate, SubstrateError, SubstrateKind, seed};
+
+/// How often a rehearsal takes the next second when its execution id is taken already.
+const MOST_SECONDS: i64 = 86_400;
+
+/// A test target for one phase.
+pub struct Target<'t> {
+    /// `M3`.
+    pub phase: &'static str,
+    /// `M4`.
+    pub next: &'static str,
+    /// The gates of the phase, one for each track.
+    pub gates: &'t [Phase],
+    /// Decides and renders.
+    pub reporter: &'t dyn Reporter,
+    /// Where `fixtures/` and `target/` lie.
+    pub workspace: PathBuf,
+    /// The command that started it, for re-run hints.
+    pub command: String,
+}
+
+/// Why a plan's gate could not be run to a verdict.
+#[derive(Debug, thiserror::Error)]
+enum GateError {
+    #[error(transparent)]
+    Repository(#[from] DocumentError),
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error("the world at {path}: {source}; set PHASEGATE_WORLD to a folder that holds one world for each track")]
+    World { path: PathBuf, source: SeedError },
+    #[error(transparent)]
+    Kept(#[from] WorldError),
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+}
+
+impl GateError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Repository(_) | Self::Documents(_) => Exit::Plan,
+            Self::Clock(_) => Exit::Usage,
+            Self::World { .. } | Self::Kept(_) | Self::Execution(_) => Exit::Evidence,
+        }
+    }
+}
+
+/// What a gate came to.
+enum Judged {
+    Outcome(Box<PhaseOutcome>),
+    Failed { why: String, exit: Exit },
+}
+
+impl Target<'_> {
+    /// Runs the target with this process's arguments and environment.
+    #[must_use]
+    pub fn main(&self) -> ExitCode {
+        let environment = |name: &str| std::env::var(name).ok();
+        let settings = match Settings::read(environment, &self.workspace, &self.workspace, &self.command) {
+            Ok(settings) => settings,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return Exit::Usage.into();
+            }
+        };
+        self.run(std::env::args_os().skip(1), &settings, std::env::var_os("NEXTEST").is_some()).into()
+    }
+
+    /// Runs the target with these arguments, which are those of cargo's own harness. Under nextest each process exits by
+    /// its case.
+    #[must_use]
+    pub fn run(&self, arguments: impl IntoIterator<Item = OsString>, settings: &Settings, nextest: bool) -> Exit {
+        let name = OsString::from(self.phase.to_ascii_lowercase());
+        let arguments = Arguments::from_iter(std::iter::once(name).chain(arguments));
+        let lock = match Lock::read(&settings.repository) {
+            Ok(lock) => lock,
+            Err(error) => return self.no_suite(arguments, &error.to_string()),
+        };
+        let suites = match suite::read(&settings.repository, self.phase, self.next, self.gates, lock.as_ref()) {
+            Ok(suites) => suites,
+            Err(error) => return self.no_suite(arguments, &error.to_string()),
+        };
+        let all: Vec<String> = suites
+            .iter()
+            .flat_map(|s| std::iter::once(s.integrity_name()).chain(s.cases.iter().map(|c| c.name.clone())))
+            .collect();
+        let selected: BTreeSet<String> = all.iter().filter(|name| selects(&arguments, name)).cloned().collect();
+        if arguments.list || asks_for_nothing(&arguments) || selected.is_empty() {
+            let trials = all.iter().map(|name| Trial::test(name.as_str(), || Ok(()))).collect();
+            let list = arguments.list;
+            let nothing = asks_for_nothing(&arguments);
+            let conclusion = libtest_mimic::run(&arguments, if nothing { Vec::new() } else { trials });
+            if !list {
+                let chosen = if nothing { 0 } else { selected.len() };
+                say(&format!("{chosen} of {} selected, no verdict", all.len()));
+            }
+            return if conclusion.has_failed() { Exit::Hold } else { Exit::Advance };
+        }
+        let mut judged = Vec::new();
+        for suite in suites.iter().filter(|s| touches(s, &selected)) {
+            judged.push((suite, self.judge(suite, &selected, settings, lock.as_ref())));
+        }
+        let trials = judged.iter().flat_map(|(suite, judged)| trials_of(suite, judged)).collect();
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        let mut exit = if conclusion.has_failed() { Exit::Hold } else { Exit::Advance };
+        for (_, judged) in &judged {
+            match judged {
+                Judged::Outcome(outcome) => {
+                    print(&self.reporter.summary(outcome));
+                    if !nextest {
+                        exit = exit.worse(exit_of(outcome, settings.ci));
+                    }
+                }
+                Judged::Failed { why, exit: own } => {
+                    say(&format!("error: {why}"));
+                    exit = exit.worse(*own);
+                }
+            }
+        }
+        exit
+    }
+
+    /// No plan, or none that can be read: one failing case that says so.
+    fn no_suite(&self, arguments: Arguments, why: &str) -> Exit {
+        let name = format!("{}::plans", self.phase);
+        let why = why.to_owned();
+        let said = why.clone();
+        let trial = Trial::test(name, move || Err(Failed::from(said)));
+        let conclusion = libtest_mimic::run(&arguments, vec![trial]);
+        say(&format!("error: {why}"));
+        if conclusion.has_failed() { Exit::Plan.worse(Exit::Hold) } else { Exit::Plan }
+    }
+
+    fn judge(
+        &self,
+        suite: &PlanSuite<'_>,
+        selected: &BTreeSet<String>,
+        settings: &Settings,
+        lock: Option<&Lock>,
+    ) -> Judged {
+        match self.execute(suite, selected, settings, lock) {
+            Ok(outcome) => Judged::Outcome(Box::new(outcome)),
+            Err(error) => Judged::Failed { why: error.to_string(), exit: error.exit() },
+        }
+    }
+
+    fn execute(
+        &self,
+        suite: &PlanSuite<'_>,
+        selected: &BTreeSet<String>,
+        settings: &Settings,
+        lock: Option<&Lock>,
+    ) -> Result<PhaseOutcome, GateError> {
+        let phase = suite.phase.phase();
+        let repository = Repository::open(&settings.repository)?;
+        let mut documents = Documents::load(repository, suite.parsed.plan.clone(), settings.from.as_deref())?;
+        if let Some(lock) = lock {
+            documents.add_lock(lock::NAME, lock.text());
+        }
+        let mut locked_cases = suite.cases.clone();
+        let held = hold(suite, &documents, settings, lock, &mut locked_cases);
+        let world = read_world(settings, phase)?;
+        let substrate = open_substrate(settings, phase, &documents, world.as_ref());
+        let pinned_account = lock.and_then(Lock::account);
+        let basis = basis_of(settings, pinned_account.is_some());
+        let cases: BTreeSet<String> =
+            suite.cases.iter().map(|c| c.name.clone()).filter(|name| selected.contains(name)).collect();
+        let bar = progress_bar(phase);
+        let expected_account = match settings.substrate {
+            SubstrateKind::Aws => pinned_account,
+            _ => world.as_ref().map(World::account).or(pinned_account),
+        }
+        .map(str::to_owned);
+        let mut problems = suite.problems();
+        problems.extend(held.findings);
+        problems.extend(other_account(phase, pinned_account, world.as_ref()));
+        let mut instant = first_instant(settings, world.as_ref(), substrate.as_ref().ok())?;
+        for _ in 0..MOST_SECONDS {
+            let execution = Execution {
+                phase,
+                documents: &documents,
+                problems: problems.clone(),
+                notes: held.notes.clone(),
+                cases: &locked_cases,
+                selected: cases.clone(),
+                integrity: selected.contains(&suite.integrity_name()),
+                settings,
+                substrate: substrate.as_ref().map_err(ToString::to_string),
+                expected_account: expected_account.clone(),
+                instant,
+                basis,
+                out: settings.out_folder(basis == RunBasis::Live, &self.workspace),
+                writer: uuid::Uuid::new_v4().to_string(),
+                reporter: self.reporter,
+                progress: &|lane| bar.set_message(lane.to_owned()),
+            };
+            match execution.run() {
+                // A rehearsal whose second is used up takes the next one; a clock that is set stays.
+                Err(ExecutionError::Taken { .. }) if settings.clock.is_none() => instant = instant.plus_seconds(1)?,
+                other => {
+                    bar.finish_and_clear();
+                    return Ok(other?);
+                }
+            }
+        }
+        Err(GateError::Clock(ClockError {
+            text: instant.rfc3339(),
+            why: "every second after it is used up".to_owned(),
+        }))
+    }
+}
+
+/// What the lock says of a gate. On AWS a gate that nothing is pinned for does not run.
+fn hold(
+    suite: &PlanSuite<'_>,
+    documents: &Documents,
+    settings: &Settings,
+    lock: Option<&Lock>,
+    cases: &mut [Case],
+) -> Held {
+    let pins = lock::pins_of(&suite.subject(documents));
+    let required = settings.locked || settings.substrate == SubstrateKind::Aws;
+    lock::hold(lock, &pins, required, cases)
+}
+
+/// A rehearsal in a world of another account than the one that live runs will find.
+fn other_account(phase: &Phase, pinned: Option<&str>, world: Option<&World>) -> Option<Finding> {
+    let (pinned, is) = (pinned?, world?.account());
+    (pinned != is).then(|| {
+        let why = format!("{} pins account {pinned}, and the world of this rehearsal is account {is}", lock::NAME);
+        let next = "rehearse in a world of the pinned account, or pin the right one with `phasegate lock --account`";
+        entry::phase_finding(phase.id, "lock_account", Outcome::Unmet, why, next)
+    })
+}
+
+fn touches(suite: &PlanSuite<'_>, selected: &BTreeSet<String>) -> bool {
+    selected.contains(&suite.integrity_name()) || suite.cases.iter().any(|c| selected.contains(&c.name))
+}
+
+fn read_world(settings: &Settings, phase: &Phase) -> Result<Option<World>, GateError> {
+    let path = settings.worlds.join(phase.track);
+    let needless = match settings.substrate {
+        SubstrateKind::Aws => true,
+        SubstrateKind::Endpoint => !path.exists(),
+        // Without lanes nothing is asked of a world.
+        SubstrateKind::Embedded => phase.lanes.is_empty(),
+    };
+    if needless {
+        return Ok(None);
+    }
+    World::read(&path).map(Some).map_err(|source| GateError::World { path, source })
+}
+
+/// Why there is no substrate to ask.
+#[derive(Debug, thiserror::Error)]
+enum NoSubstrate {
+    #[error("{handle} does not resolve, so no region can be asked: {why}")]
+    Region { handle: String, why: String },
+    #[error(transparent)]
+    Substrate(#[from] SubstrateError),
+    #[error("the world could not be seeded: {0}")]
+    Seed(#[from] SeedError),
+}
+
+fn open_substrate(
+    settings: &Settings,
+    phase: &Phase,
+    documents: &Documents,
+    world: Option<&World>,
+) -> Result<Substrate, NoSubstrate> {
+    let unresolved = |why: String| NoSubstrate::Region { handle: phase.region.to_owned(), why };
+    let resolved = documents.handles.resolve(phase.region).map_err(|e| unresolved(e.to_string()))?;
+    let region = resolved.text().map_err(|e| unresolved(e.to_string()))?;
+    let mut options = Options::new(settings.substrate, region);
+    options.endpoint.clone_from(&settings.endpoint);
+    options.world_dir.clone_from(&settings.world_dir);
+    let substrate = Substrate::open(&options)?;
+    if let Some(world) = world
+        && (settings.substrate == SubstrateKind::Embedded || settings.seed)
+    {
+        seed::apply(&substrate, world)?;
+    }
+    Ok(substrate)
+}
+
+/// The wall clock for `aws`; else the clock that is set, else where the world stands.
+fn first_instant(
+    settings: &Settings,
+    world: Option<&World>,
+    substrate: Option<&Substrate>,
+) -> Result<Instant, GateError> {
+    if let Some(clock) = settings.clock {
+        return Ok(clock);
+    }
+    let Some(world) = world else { return Ok(Instant::now()?) };
+    let begins = Instant::parse(world.instant())?;
+    let kept = substrate.filter(|_| settings.world_dir.is_some());
+    match kept.map(Substrate::world_time).transpose()?.flatten() {
+        Some(last) => Ok(Instant::from_second(i64::try_from(last).unwrap_or(i64::MAX))?.max(begins)),
+        None => Ok(begins),
+    }
+}
+
+fn progress_bar(phase: &Phase) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_prefix(format!("{} {}", phase.track, phase.id));
+    bar
+}
+
+fn trials_of(suite: &PlanSuite<'_>, judged: &Judged) -> Vec<Trial> {
+    let mut trials = vec![trial(suite.integrity_name(), integrity(suite, judged))];
+    let outcomes: BTreeMap<&str, _> = match judged {
+        Judged::Outcome(outcome) => outcome.cases.iter().map(|c| (c.name.as_str(), c)).collect(),
+        Judged::Failed { .. } => BTreeMap::new(),
+    };
+    for case in &suite.cases {
+        let result = match (judged, outcomes.get(case.name.as_str())) {
+            (_, Some(outcome)) if outcome.state == CaseState::Passed => Ok(()),
+            (_, Some(outcome)) => Err(failure::of_case(outcome)),
+            (Judged::Failed { .. }, None) => Err(format!("not judged; {} says why", suite.integrity_name())),
+            (Judged::Outcome(_), None) => Err("the case was not judged in this execution".to_owned()),
+        };
+        trials.push(trial(case.name.clone(), result));
+    }
+    trials
+}
+
+fn trial(name: String, result: Result<(), String>) -> Trial {
+    Trial::test(name, move || result.map_err(Failed::from))
+}
+
+/// The phase's own case: register, plan, entry, account, store, lock.
+fn integrity(suite: &PlanSuite<'_>, judged: &Judged) -> Result<(), String> {
+    match judged {
+        Judged::Failed { why, .. } => Err(why.clone()),
+        Judged::Outcome(outcome) => {
+            let phase = suite.phase.phase().id;
+            let open: Vec<_> =
+                outcome.findings.iter().filter(|f| f.lane == phase && f.outcome != Outcome::Met).collect();
+            if open.is_empty() { Ok(()) } else { Err(failure::of_findings(&open)) }
+        }
+    }
+}
+
+fn exit_of(outcome: &PhaseOutcome, ci: bool) -> Exit {
+    let open = |check: &str| outcome.findings.iter().any(|f| f.check == check && f.outcome != Outcome::Met);
+    match outcome.decision.verdict {
+        Verdict::Advance | Verdict::WouldAdvance => Exit::Advance,
+        Verdict::Partial if ci => Exit::Partial,
+        Verdict::Partial => Exit::Advance,
+        Verdict::Hold if open("phase.plan_error") || open("phase.no_case") => Exit::Plan,
+        Verdict::Hold if open("phase.substrate") => Exit::Evidence,
+        Verdict::Hold => Exit::Hold,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the summary is what the run is for")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+#[expect(clippy::print_stderr, reason = "a run that cannot go on says why")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The workspace that a package of it was built in.
+#[must_use]
+pub fn workspace_of(manifest_dir: &str) -> PathBuf {
+    let package = Path::new(manifest_dir);
+    package.parent().unwrap_or(package).to_owned()
+}
