@@ -1,0 +1,3 @@
+//! What this platform's phases do: one gate for each phase and track.
+
+pub mod m3;

@@ -1,0 +1,9 @@
+//! The `phasegate` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main().into()
+}

@@ -1,0 +1,208 @@
+//! Which checks a drill opens by themselves, and which can only be shown by a forged observation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use support::run::check::CodeSource;
+use support::run::finding::Outcome;
+use support::run::lane::Phase;
+use support::run::observation::{Answer, Observation, Observations};
+use support::run::outcome::PhaseOutcome;
+
+use super::drill::Run;
+
+/// Codes that the phase itself opens, without a check of a lane.
+const PHASE_CODES: [&str; 15] = [
+    "PG-M3-account",
+    "PG-M3-code_undefined",
+    "PG-M3-execution_id_taken",
+    "PG-M3-execution_reserved",
+    "PG-M3-no_case",
+    "PG-M3-plan_error",
+    "PG-M3-register_entry",
+    "PG-M3-secret_withheld",
+    "PG-M3-store_write_once",
+    "PG-M3-substrate",
+    "PG-M3.A-lane_fault",
+    "PG-M3.B-lane_fault",
+    "PG-M3.C-lane_fault",
+    "PG-M3.D-lane_fault",
+    "PG-M3.E-lane_fault",
+];
+
+/// `unreachable.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unreachable {
+    /// Checks that nothing outside can open by themselves.
+    check: Vec<Forged>,
+    /// Codes of the phase that nothing outside can open.
+    #[serde(default)]
+    code: Vec<Reasoned>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reasoned {
+    code: String,
+    reason: String,
+}
+
+/// A check, and the observation that it must refuse.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forged {
+    check: String,
+    code: String,
+    reason: String,
+    /// `M3.B/run_identity`.
+    observation: String,
+    /// What is changed in it; the whole value where it is empty.
+    pointer: String,
+    value: Value,
+}
+
+/// The cases about all drills together.
+pub fn trials(
+    phase: &Phase,
+    folder: &Path,
+    runs: &[(Run, Duration)],
+    loaded: &BTreeSet<String>,
+) -> Vec<(String, Result<(), String>)> {
+    let mut trials = vec![("found".to_owned(), found(runs)), ("codes_of_the_plan".to_owned(), codes_of_the_plan(runs))];
+    let unreachable: Unreachable = match std::fs::read_to_string(folder.join("unreachable.toml"))
+        .map_err(|e| e.to_string())
+        .and_then(|text| toml::from_str(&text).map_err(|e| e.to_string()))
+    {
+        Ok(list) => list,
+        Err(why) => return vec![("unreachable".to_owned(), Err(why))],
+    };
+    trials.push(("codes_of_the_phase".to_owned(), codes_of_the_phase(runs, &unreachable.code)));
+    let listed: BTreeSet<&str> = unreachable.check.iter().map(|f| f.check.as_str()).collect();
+    for (lane, check) in phase.checks() {
+        let name = check.name();
+        let result = match (loaded.contains(name), listed.contains(name)) {
+            (true, false) | (false, true) => Ok(()),
+            (false, false) => Err(format!("no drill falls when `{name}` of {lane} alone is forced to met; write one")),
+            (true, true) => {
+                Err(format!("`{name}` stands in unreachable.toml, and a drill opens it; take it out there"))
+            }
+        };
+        trials.push((format!("opened::{lane}::{name}"), result));
+    }
+    let control = runs.iter().find(|(run, _)| run.drill.is_control());
+    let control = control.and_then(|(run, _)| run.played.as_ref().ok()?.outcome.as_ref().ok());
+    for forged in &unreachable.check {
+        let result = match &control {
+            None => Err("there is no control drill whose observations could be forged".to_owned()),
+            Some(control) => refused(forged, phase, control),
+        };
+        trials.push((format!("forged::{}", forged.check), result));
+    }
+    trials
+        .into_iter()
+        .map(|(name, result)| (format!("{}::{}::coverage::{name}", phase.track, phase.id), result))
+        .collect()
+}
+
+fn found(runs: &[(Run, Duration)]) -> Result<(), String> {
+    let controls = runs.iter().filter(|(run, _)| run.drill.is_control()).count();
+    if controls == 1 && runs.len() > controls {
+        return Ok(());
+    }
+    Err(format!("{} drills, {controls} of them without a fault; one control and some drills are needed", runs.len()))
+}
+
+fn drilled(runs: &[(Run, Duration)]) -> BTreeSet<&str> {
+    runs.iter().flat_map(|(run, _)| run.drill.roots.iter().map(String::as_str)).collect()
+}
+
+fn codes_of_the_plan(runs: &[(Run, Duration)]) -> Result<(), String> {
+    let plan = runs.iter().find_map(|(run, _)| {
+        let control = run.drill.is_control();
+        run.played.as_ref().ok()?.plan.as_ref().filter(|_| control)
+    });
+    let plan = plan.ok_or("the control drill has no plan")?;
+    let drilled = drilled(runs);
+    let missing: Vec<&str> =
+        plan.codes.iter().map(|c| c.code.as_str()).filter(|code| !drilled.contains(code)).collect();
+    if missing.is_empty() && !plan.codes.is_empty() { Ok(()) } else { Err(format!("no drill opens {missing:?}")) }
+}
+
+fn codes_of_the_phase(runs: &[(Run, Duration)], unreachable: &[Reasoned]) -> Result<(), String> {
+    let drilled = drilled(runs);
+    let reasons: BTreeMap<&str, &str> = unreachable.iter().map(|r| (r.code.as_str(), r.reason.as_str())).collect();
+    let mut wrong = Vec::new();
+    for (code, reason) in &reasons {
+        if reason.trim().is_empty() || drilled.contains(code) {
+            wrong.push(format!("{code} stands in unreachable.toml without a reason, or is drilled"));
+        }
+    }
+    let known: BTreeSet<&str> = PHASE_CODES.into_iter().chain(reasons.keys().copied()).collect();
+    wrong.extend(
+        PHASE_CODES
+            .iter()
+            .filter(|c| !drilled.contains(*c) && !reasons.contains_key(*c))
+            .map(|c| format!("no drill opens {c}")),
+    );
+    let own = |code: &str| code.starts_with("PG-M3-") || code.ends_with("-lane_fault");
+    wrong.extend(
+        drilled
+            .iter()
+            .filter(|c| own(c) && !known.contains(*c))
+            .map(|c| format!("{c} is drilled, and is not in the list of phase codes")),
+    );
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// Whether a check refuses the control's observations with one of them forged, and takes them as they are.
+fn refused(forged: &Forged, phase: &Phase, control: &PhaseOutcome) -> Result<(), String> {
+    if forged.reason.trim().is_empty() {
+        return Err("it has no reason".to_owned());
+    }
+    let (lane, check) = phase
+        .checks()
+        .find(|(_, check)| check.name() == forged.check)
+        .ok_or_else(|| format!("no lane has a check `{}`", forged.check))?;
+    let observations = observations(phase, control)?;
+    let honest = check.judge(lane, &observations);
+    if honest.outcome != Outcome::Met {
+        return Err(format!("without a forgery it is {}: {}", honest.outcome.word(), honest.why));
+    }
+    let finding = check.judge(lane, &forge(observations, forged)?);
+    let code = match check.code() {
+        CodeSource::Plan(code) => code.to_owned(),
+        CodeSource::Derived(name) => support::run::check::derived_code(lane, name),
+    };
+    if finding.outcome == Outcome::Unmet && code == forged.code && !finding.next.is_empty() {
+        return Ok(());
+    }
+    Err(format!("expected unmet {}, came {} {code}: {}", forged.code, finding.outcome.word(), finding.why))
+}
+
+fn observations(phase: &Phase, outcome: &PhaseOutcome) -> Result<Observations, String> {
+    let mut all = Vec::new();
+    for id in phase.lanes.iter().map(|lane| lane.id()) {
+        let path = outcome.folder.join(format!("observations/{id}.json"));
+        let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let own: Observations = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+        all.extend(own.iter().cloned());
+    }
+    Ok(all.into_iter().collect())
+}
+
+fn forge(mut observations: Observations, forged: &Forged) -> Result<Observations, String> {
+    let observation = observations.get("-", &forged.observation).cloned().ok_or("there is no such observation")?;
+    let Answer::Value(mut value) = observation.answer else { return Err("the observation has no value".to_owned()) };
+    let slot = value.pointer_mut(&forged.pointer).ok_or_else(|| format!("nothing is at {}", forged.pointer))?;
+    if *slot == forged.value {
+        return Err("the forgery changes nothing".to_owned());
+    }
+    *slot = forged.value.clone();
+    let made = Observation::new(&observation.lane, &observation.name, "forged", Answer::Value(value));
+    observations.insert(made.map_err(|e| e.to_string())?);
+    Ok(observations)
+}

@@ -1,0 +1,378 @@
+//! The mutants: one for each value and each way of changing it.
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+use toml::{Table, Value as Toml};
+
+use super::kit::overlay;
+use super::kit::rig::Stage;
+
+const REGISTRY: &str = "docs/model_spec/platform/migration_to_dev/dev_min_handles.registry.v0.md";
+const HANDOFF: &str = "runs/dev_substrate/m2_j/20260213T205715Z/m3_handoff_pack.json";
+
+/// One value, changed one way.
+#[derive(Debug, Clone)]
+pub struct Mutant {
+    /// `registry/DB_NAME/changed`, `handoff/aws_region/removed`, `world/bucket[name]/versioning/changed`.
+    pub id: String,
+    place: Place,
+    way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Changed,
+    Removed,
+    /// Of something that holds others: an entry of a list, a list, a row.
+    Dropped,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// The nth definition of a name in the registry.
+    Registry { name: String, nth: usize },
+    /// A place in a JSON file, relative to the stage's folder of that kind.
+    Json { file: PathBuf, world: bool, pointer: String },
+    /// A top-level value of the world.
+    Top { name: String },
+    /// A row of a world's table, and a field of it.
+    Row { table: String, row: usize, field: Option<String> },
+    /// A Terraform output.
+    Output { row: usize, pointer: String },
+    /// The bytes of a file of the world.
+    Bytes { file: PathBuf },
+}
+
+impl Way {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// All mutants of a fresh stage.
+pub fn all(stage: &Stage) -> Result<Vec<Mutant>, String> {
+    let mut mutants = registry(&stage.repository())?;
+    let handoff = read_json(&stage.repository().join(HANDOFF))?;
+    for (pointer, ways) in places(&handoff) {
+        let place = Place::Json { file: PathBuf::from(HANDOFF), world: false, pointer: pointer.clone() };
+        push(&mut mutants, &format!("handoff{pointer}"), &place, &ways);
+    }
+    mutants.extend(world(&stage.world())?);
+    Ok(mutants)
+}
+
+fn push(mutants: &mut Vec<Mutant>, id: &str, place: &Place, ways: &[Way]) {
+    for way in ways {
+        mutants.push(Mutant { id: format!("{id}/{}", way.word()), place: place.clone(), way: *way });
+    }
+}
+
+/// A line that defines or declares a handle, or lists a token.
+fn definition() -> Regex {
+    Regex::new(r"^\* `(?:(?P<name>[A-Z][A-Z0-9_]+)(?: = (?P<value>.*?))?|(?P<token>\{[a-z_]+\}))`").unwrap()
+}
+
+fn registry(repository: &Path) -> Result<Vec<Mutant>, String> {
+    let text = std::fs::read_to_string(repository.join(REGISTRY)).map_err(|e| e.to_string())?;
+    let line = definition();
+    let mut seen: Vec<String> = Vec::new();
+    let mut mutants = Vec::new();
+    for captures in text.lines().filter_map(|l| line.captures(l)) {
+        let name = captures.name("name").or_else(|| captures.name("token")).unwrap().as_str().to_owned();
+        let nth = seen.iter().filter(|n| **n == name).count();
+        seen.push(name.clone());
+        let id = if nth == 0 { format!("registry/{name}") } else { format!("registry/{name}#{}", nth + 1) };
+        push(&mut mutants, &id, &Place::Registry { name, nth }, &[Way::Changed, Way::Removed]);
+    }
+    Ok(mutants)
+}
+
+fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
+    use Way::{Changed, Dropped};
+    let world = overlay::read(folder)?;
+    let mut mutants = Vec::new();
+    for (table, value) in &world {
+        let Toml::Array(rows) = value else {
+            push(&mut mutants, &format!("world/{table}"), &Place::Top { name: table.clone() }, &[Changed]);
+            continue;
+        };
+        for (row, fields) in rows.iter().enumerate() {
+            let fields = fields.as_table().ok_or("a row that is no table")?;
+            let name = ["key", "name", "tag"].iter().find_map(|f| fields.get(*f)?.as_str()).unwrap_or("-");
+            let id = format!("world/{table}[{name}]");
+            push(&mut mutants, &id, &Place::Row { table: table.clone(), row, field: None }, &[Dropped]);
+            for (field, value) in fields {
+                if field == "outputs" {
+                    let outputs = serde_json::to_value(value).map_err(|e| e.to_string())?;
+                    for (pointer, ways) in places(&outputs) {
+                        push(
+                            &mut mutants,
+                            &format!("{id}/outputs{pointer}"),
+                            &Place::Output { row, pointer: pointer.clone() },
+                            &ways,
+                        );
+                    }
+                } else if field == "file" {
+                    let file = PathBuf::from(value.as_str().unwrap_or_default());
+                    for (pointer, ways) in places(&read_json(&folder.join(&file))?) {
+                        push(
+                            &mut mutants,
+                            &format!("{id}{pointer}"),
+                            &Place::Json { file: file.clone(), world: true, pointer: pointer.clone() },
+                            &ways,
+                        );
+                    }
+                } else if field == "manifest_file" {
+                    let file = PathBuf::from(value.as_str().unwrap_or_default());
+                    push(&mut mutants, &format!("{id}/manifest"), &Place::Bytes { file }, &[Changed]);
+                } else if field != "bucket" && field != "repository" {
+                    let place = Place::Row { table: table.clone(), row, field: Some(field.clone()) };
+                    push(&mut mutants, &format!("{id}/{field}"), &place, &[Changed]);
+                }
+            }
+        }
+    }
+    Ok(mutants)
+}
+
+/// The places of a JSON document: leaves are changed and taken out, entries of lists are dropped, empty lists get an entry.
+fn places(value: &Value) -> Vec<(String, Vec<Way>)> {
+    fn walk(value: &Value, at: &str, found: &mut Vec<(String, Vec<Way>)>) {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                for (name, member) in members {
+                    walk(member, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+                }
+                if !at.is_empty() {
+                    found.push((at.to_owned(), vec![Way::Dropped]));
+                }
+            }
+            Value::Array(items) if !items.is_empty() => {
+                for (index, item) in items.iter().enumerate() {
+                    walk(item, &format!("{at}/{index}"), found);
+                }
+                found.push((at.to_owned(), vec![Way::Dropped]));
+            }
+            _ => found.push((at.to_owned(), vec![Way::Changed, Way::Removed])),
+        }
+    }
+    let mut found = Vec::new();
+    walk(value, "", &mut found);
+    found
+}
+
+fn read_json(path: &Path) -> Result<Value, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Another value of the same kind.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::from("mutant"),
+        Value::Bool(flag) => Value::from(!flag),
+        Value::Number(number) => number.as_i64().map_or_else(|| Value::from(1), |n| Value::from(n + 1)),
+        Value::String(text) => Value::from(other_text(text)),
+        Value::Array(_) => Value::Array(vec![Value::from("mutant")]),
+        Value::Object(_) => Value::from("mutant"),
+    }
+}
+
+/// Another text of the same form, as far as others must be able to read it.
+fn other_text(text: &str) -> String {
+    match text {
+        "enabled" => "suspended".to_owned(),
+        "AES256" => "aws:kms".to_owned(),
+        "SecureString" => "String".to_owned(),
+        "eu-west-2" => "us-east-1".to_owned(),
+        "" => "mutant".to_owned(),
+        digits if digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit()) => digits.chars().rev().collect(),
+        other => match other.strip_suffix('Z').filter(|_| other.len() == 20 && other.contains('T')) {
+            // An instant: another second.
+            Some(head) if head.ends_with('9') => format!("{}8Z", head.trim_end_matches('9')),
+            Some(head) => format!("{}9Z", &head[..head.len() - 1]),
+            None => format!("{other}x"),
+        },
+    }
+}
+
+impl Mutant {
+    /// Mutants of one group can be made together.
+    pub fn group(&self) -> String {
+        let source = self.id.split('/').next().unwrap_or_default();
+        format!("{source} {}", self.way.word())
+    }
+
+    /// Makes it.
+    pub fn apply(&self, stage: &Stage) -> Result<(), String> {
+        match &self.place {
+            Place::Registry { name, nth } => self.line(&stage.repository().join(REGISTRY), name, *nth),
+            Place::Json { file, world, pointer } => {
+                let root = if *world { stage.world() } else { stage.repository() };
+                let path = root.join(file);
+                let mut value = read_json(&path)?;
+                self.change(&mut value, pointer)?;
+                std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).map_err(|e| e.to_string())
+            }
+            Place::Bytes { file } => {
+                let path = stage.world().join(file);
+                let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+                std::fs::write(&path, text + " ").map_err(|e| e.to_string())
+            }
+            Place::Top { .. } | Place::Row { .. } | Place::Output { .. } => {
+                let mut world = overlay::read(&stage.world())?;
+                self.rows(&mut world)?;
+                overlay::write(&stage.world(), &world)
+            }
+        }
+    }
+
+    fn line(&self, path: &Path, name: &str, nth: usize) -> Result<(), String> {
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+        let line = definition();
+        let mut count = 0;
+        let mut made = String::new();
+        let mut found = false;
+        for whole in text.split_inclusive('\n') {
+            let captures = line.captures(whole);
+            let is = captures
+                .as_ref()
+                .is_some_and(|c| c.name("name").or_else(|| c.name("token")).is_some_and(|n| n.as_str() == name));
+            if !is || count != nth {
+                made.push_str(whole);
+                count += usize::from(is);
+                continue;
+            }
+            count += 1;
+            found = true;
+            if self.way == Way::Removed {
+                continue;
+            }
+            let captures = captures.unwrap();
+            let end = captures.get(0).unwrap().end();
+            let changed = match (captures.name("token"), captures.name("value")) {
+                (Some(_), _) => "* `{mutant}`".to_owned(),
+                (None, value) => format!("* `{name} = {}`", other_literal(value.map_or("", |v| v.as_str()))),
+            };
+            made.push_str(&changed);
+            made.push_str(&whole[end..]);
+        }
+        if !found {
+            return Err(format!("the registry has no definition {nth} of {name}"));
+        }
+        std::fs::write(path, made).map_err(|e| e.to_string())
+    }
+
+    fn change(&self, document: &mut Value, pointer: &str) -> Result<(), String> {
+        let gone = || format!("nothing is at {pointer}");
+        if self.way == Way::Changed {
+            let slot = document.pointer_mut(pointer).ok_or_else(gone)?;
+            *slot = other(slot);
+            return Ok(());
+        }
+        let (parent, last) = pointer.rsplit_once('/').ok_or_else(gone)?;
+        match document.pointer_mut(parent) {
+            Some(Value::Object(members)) => {
+                let name = last.replace("~1", "/").replace("~0", "~");
+                members.shift_remove(&name).map(drop).ok_or_else(gone)
+            }
+            Some(Value::Array(items)) => {
+                let index: usize = last.parse().map_err(|_| gone())?;
+                if index >= items.len() {
+                    return Err(gone());
+                }
+                items.remove(index);
+                Ok(())
+            }
+            // With others of its group, what it stood in may be gone already.
+            _ => Ok(()),
+        }
+    }
+
+    fn rows(&self, world: &mut Table) -> Result<(), String> {
+        match &self.place {
+            Place::Top { name } => {
+                let value = world.get_mut(name).ok_or("no such value")?;
+                *value = Toml::from(other_text(value.as_str().unwrap_or_default()));
+            }
+            Place::Output { row, pointer } => {
+                let outputs = row_of(world, "terraform_state", *row)?.get_mut("outputs").ok_or("no outputs")?;
+                let mut value = serde_json::to_value(&*outputs).map_err(|e| e.to_string())?;
+                self.change(&mut value, pointer)?;
+                *outputs = Toml::try_from(value).map_err(|e| e.to_string())?;
+            }
+            Place::Row { table, row, field: None } => {
+                let name = row_of(world, table, *row)?.get("name").and_then(Toml::as_str).map(str::to_owned);
+                if let Some(Toml::Array(rows)) = world.get_mut(table) {
+                    rows.remove(*row);
+                }
+                // What stands in it goes with it.
+                self.referring(world, table, |rows, field| {
+                    rows.retain(|r| r.get(field).and_then(Toml::as_str) != name.as_deref())
+                });
+            }
+            Place::Row { table, row, field: Some(field) } => {
+                let value = row_of(world, table, *row)?.get_mut(field.as_str()).ok_or("no such field")?;
+                let was = value.as_str().map(str::to_owned);
+                *value = match &*value {
+                    Toml::Boolean(flag) => Toml::from(!flag),
+                    Toml::Integer(number) => Toml::from(number + 1),
+                    text => Toml::from(other_text(text.as_str().unwrap_or_default())),
+                };
+                let is = value.clone();
+                if field == "name" {
+                    self.referring(world, table, |rows, reference| {
+                        for row in rows.iter_mut().filter_map(Toml::as_table_mut) {
+                            if row.get(reference).and_then(Toml::as_str) == was.as_deref() {
+                                row.insert(reference.to_owned(), is.clone());
+                            }
+                        }
+                    });
+                }
+            }
+            Place::Registry { .. } | Place::Json { .. } | Place::Bytes { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The tables whose rows stand in a row of `table`, with the field that says so.
+    fn referring(&self, world: &mut Table, table: &str, change: impl Fn(&mut Vec<Toml>, &str)) {
+        let referring: &[(&str, &str)] = match table {
+            "bucket" => &[("object", "bucket"), ("delete_marker", "bucket"), ("terraform_state", "bucket")],
+            "ecr_repository" => &[("ecr_image", "repository")],
+            _ => &[],
+        };
+        for (other, field) in referring {
+            if let Some(Toml::Array(rows)) = world.get_mut(*other) {
+                change(rows, field);
+            }
+        }
+    }
+}
+
+fn row_of<'w>(world: &'w mut Table, table: &str, row: usize) -> Result<&'w mut Table, String> {
+    let rows = world.get_mut(table).and_then(Toml::as_array_mut).ok_or("no such table")?;
+    rows.get_mut(row).and_then(Toml::as_table_mut).ok_or_else(|| format!("{table} has no row {row}"))
+}
+
+/// Another value, as a registry writes it.
+fn other_literal(value: &str) -> String {
+    match value {
+        "" | "null" => "\"mutant\"".to_owned(),
+        "true" => "false".to_owned(),
+        "false" => "true".to_owned(),
+        text if text.starts_with('"') => format!("\"{}\"", other_text(text.trim_matches('"'))),
+        number => match number.parse::<i64>() {
+            Ok(n) => (n + 1).to_string(),
+            Err(_) if number.parse::<f64>().is_ok() => "1.5".to_owned(),
+            // A reference to another handle.
+            Err(_) => "\"mutant\"".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,204 @@
+//! One execution of the M3 gate in this process, on a copy of the fixture repository and a world of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use support::harness::suite;
+use support::plan::Plan;
+use support::run::clock::Instant;
+use support::run::documents::Documents;
+use support::run::execution::{Execution, basis_of};
+use support::run::lane::Phase;
+use support::run::outcome::PhaseOutcome;
+use support::run::repository::Repository;
+use support::run::settings::Settings;
+use support::substrate::seed::{self, World};
+use support::substrate::{Options, Substrate, SubstrateKind};
+use tempfile::TempDir;
+
+use super::wire::{self, Fault, Meanwhile, Others, Wire};
+
+/// Where the world of the fixtures is.
+pub const TRACK: &str = "dev_min";
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Copies of repository and world, to be broken.
+pub struct Stage {
+    folder: TempDir,
+    /// The account that is pinned: the fixtures', whatever the world becomes.
+    account: String,
+}
+
+/// Objects by bucket and key: how many versions, and how many delete markers.
+pub type Objects = BTreeMap<(String, String), (usize, usize)>;
+
+/// What came of one execution.
+pub struct Played {
+    /// The outcome, or why there is none.
+    pub outcome: Result<Box<PhaseOutcome>, String>,
+    /// The plan that was obeyed, where there was one.
+    pub plan: Option<Plan>,
+    /// Every object of the world afterwards.
+    pub after: Objects,
+    /// The same, before.
+    pub before: Objects,
+    /// Faults that did not do what they should.
+    pub trouble: Vec<String>,
+    /// Keeps the execution's folder.
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Fresh copies.
+    pub fn set() -> Result<Self, String> {
+        let folder = TempDir::new().map_err(|e| e.to_string())?;
+        let fixtures = workspace().join("fixtures");
+        copy(&fixtures.join("repo"), &folder.path().join("repo"))?;
+        copy(&fixtures.join("world").join(TRACK), &folder.path().join("world"))?;
+        let world = World::read(&folder.path().join("world")).map_err(|e| e.to_string())?;
+        Ok(Self { account: world.account().to_owned(), folder })
+    }
+
+    /// The copy of the plan repository.
+    pub fn repository(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    /// The copy of the world's folder.
+    pub fn world(&self) -> PathBuf {
+        self.folder.path().join("world")
+    }
+
+    /// Makes the world, and runs the gate of `gates` on it; `Err` when the stage itself is wrong.
+    pub fn play(self, gates: &[Phase], faults: &[Fault]) -> Result<Played, String> {
+        let world = World::read(&self.world()).map_err(|e| format!("the world: {e}"))?;
+        let maker =
+            Substrate::open(&Options::new(SubstrateKind::Embedded, world.region())).map_err(|e| e.to_string())?;
+        seed::apply(&maker, &world).map_err(|e| format!("the world: {e}"))?;
+        let maker = Arc::new(maker);
+        let buckets = buckets_of(&self.world())?;
+        let before = objects(&maker, &buckets)?;
+        let connector = maker.embedded().ok_or("no embedded world")?.connector();
+        let wire = Wire::new(faults, connector, self.others(&maker, world.instant()))?;
+        let (outcome, plan) = match self.judge(gates, &world, &wire, faults) {
+            Ok((outcome, plan)) => (Ok(outcome), Some(plan)),
+            Err(why) => (Err(why), None),
+        };
+        let after = objects(&maker, &buckets)?;
+        Ok(Played { outcome, plan, after, before, trouble: wire.trouble(), _folder: self.folder })
+    }
+
+    fn judge(
+        &self,
+        gates: &[Phase],
+        world: &World,
+        wire: &Wire,
+        faults: &[Fault],
+    ) -> Result<(Box<PhaseOutcome>, Plan), String> {
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let environment = |name: &str| match name {
+            "PHASEGATE_REPO" => Some("repo".to_owned()),
+            "PHASEGATE_OUT" => Some("out".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::read(environment, self.folder.path(), &workspace(), "cargo test --test m3 --")
+            .map_err(|e| text(&e))?;
+        let suites = suite::read(&settings.repository, "M3", "M4", gates, None).map_err(|e| text(&e))?;
+        let [suite] = suites.as_slice() else { return Err(format!("{} plans of M3, one is expected", suites.len())) };
+        let phase = suite.phase.phase();
+        let repository = Repository::open(&settings.repository).map_err(|e| text(&e))?;
+        let documents = Documents::load(repository, suite.parsed.plan.clone(), None).map_err(|e| text(&e))?;
+        let substrate = substrate(&documents, phase, wire, faults);
+        let execution = Execution {
+            phase,
+            documents: &documents,
+            problems: suite.problems(),
+            notes: Vec::new(),
+            integrity: true,
+            cases: &suite.cases,
+            selected: suite.cases.iter().map(|case| case.name.clone()).collect::<BTreeSet<_>>(),
+            settings: &settings,
+            substrate: substrate.as_ref().map_err(Clone::clone),
+            expected_account: Some(self.account.clone()),
+            instant: Instant::parse(world.instant()).map_err(|e| text(&e))?,
+            basis: basis_of(&settings, false),
+            out: settings.out_folder(false, self.folder.path()),
+            writer: "drill".to_owned(),
+            reporter: &reports::Reports,
+            progress: &|_| {},
+        };
+        let outcome = execution.run().map_err(|e| text(&e))?;
+        Ok((Box::new(outcome), suite.parsed.plan.clone()))
+    }
+
+    fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Others {
+        let (repository, world, maker) = (self.repository(), self.world(), Arc::clone(maker));
+        let stamp: String = instant.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+        let out = self.folder.path().join(format!("out/{TRACK}/m3/m3_{stamp}"));
+        Arc::new(move |meanwhile: &Meanwhile| {
+            meanwhile.edit.iter().try_for_each(|edit| edit.apply(&repository))?;
+            if let Some(file) = &meanwhile.file {
+                std::fs::write(out.join(file), "in the way").map_err(|e| format!("{file}: {e}"))?;
+            }
+            let Some(overlay) = &meanwhile.world else { return Ok(()) };
+            let folder = TempDir::new().map_err(|e| e.to_string())?;
+            copy(&world, folder.path())?;
+            overlay.apply_alone(folder.path())?;
+            let world = World::read(folder.path()).map_err(|e| e.to_string())?;
+            seed::apply(&maker, &world).map(drop).map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// The substrate as the target opens it: in the region that the registry pins.
+fn substrate(documents: &Documents, phase: &Phase, wire: &Wire, faults: &[Fault]) -> Result<Substrate, String> {
+    let region = documents.handles.resolve(phase.region).map_err(|e| e.to_string())?;
+    let mut options = Options::new(SubstrateKind::Embedded, region.text().map_err(|e| e.to_string())?);
+    options.http = Some(wire.client());
+    if let Some(limit) = wire::call_limit(faults) {
+        options.call_limit = limit;
+    }
+    Substrate::open(&options).map_err(|e| e.to_string())
+}
+
+fn buckets_of(world: &Path) -> Result<Vec<String>, String> {
+    let world = super::overlay::read(world)?;
+    let rows = world.get("bucket").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
+}
+
+fn objects(maker: &Substrate, buckets: &[String]) -> Result<Objects, String> {
+    let mut objects = Objects::new();
+    for bucket in buckets {
+        let listed = maker.s3().list_versions(bucket, "").map_err(|e| e.to_string())?.value;
+        for version in listed.entries {
+            let counts = objects.entry((bucket.clone(), version.key)).or_default();
+            if version.delete_marker { counts.1 += 1 } else { counts.0 += 1 }
+        }
+    }
+    Ok(objects)
+}
+
+/// Copies a folder. The lock stays behind: it pins the values that drills and mutants change, and the checks themselves are asked here.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let at = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    std::fs::create_dir_all(to).map_err(|e| at(to, e))?;
+    for entry in std::fs::read_dir(from).map_err(|e| at(from, e))? {
+        let entry = entry.map_err(|e| at(from, e))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name() == "gates.lock" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target).map_err(|e| at(&path, e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! The gate of M3 as a user sees it: the test binary as a process, its text, its exit code, its
+//! files, and what stands in S3 afterwards. Nothing here looks inside.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers fail the test by panicking, and say on standard error what was not run"
+)]
+
+mod ground;
+
+mod advance;
+mod bad_input;
+mod kept_world;
+mod preflight;
+mod races;
+mod real_plans;
+mod reports;
+mod runner;
