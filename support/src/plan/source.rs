@@ -83,8 +83,12 @@ pub(crate) struct Lines<'s>(Vec<&'s str>);
 impl<'s> Lines<'s> {
     pub(crate) fn of(text: &'s str) -> Self {
         let mut lines = Vec::with_capacity(text.len() / 48 + 1);
-        let mixed = text.contains('\r');
-        for line in text.split('\n') {
+        let mixed = memchr::memchr(b'\r', text.as_bytes()).is_some();
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain(std::iter::once(text.len()));
+        let mut start = 0;
+        for end in ends {
+            let line = text.get(start..end).unwrap_or("");
+            start = end + 1;
             let line = line.strip_suffix('\r').filter(|_| mixed).unwrap_or(line);
             if mixed && line.as_bytes().contains(&b'\r') {
                 lines.extend(line.split('\r'));
