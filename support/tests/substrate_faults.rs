@@ -16,7 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use phasegate_support::substrate::embedded::{self, EmbeddedWorld};
 use phasegate_support::substrate::reply::CallErrorKind;
-use phasegate_support::substrate::{Options, Substrate, SubstrateError, SubstrateKind};
+use phasegate_support::substrate::{CostQuery, Granularity, Options, Substrate, SubstrateError, SubstrateKind};
 use rstest::rstest;
 
 /// Leads into the embedded world, with another checksum after each streamed body.
@@ -258,6 +258,144 @@ fn an_empty_image_list_is_not_found() {
     let answers = [(200, "", r#"{"imageDetails":[]}"#.to_owned())];
     let error = scripted(&answers).ecr().describe_image("r", "t").unwrap_err();
     assert_eq!(error.kind, CallErrorKind::NotFound);
+}
+
+fn json(body: &str) -> Scene {
+    (200, "", body.to_owned())
+}
+
+fn refusal(status: u16, code: &str) -> Scene {
+    (status, "", format!(r#"{{"__type":"{code}","message":"told so"}}"#))
+}
+
+const FEBRUARY: CostQuery<'static> = CostQuery {
+    region: "us-east-1",
+    start: "2026-02-01",
+    end: "2026-03-01",
+    granularity: Granularity::Daily,
+    metrics: &["UnblendedCost"],
+};
+
+/// A page of one period and its amount, as JSON.
+fn cost_page(start: &str, end: &str, value: &str, more: &str) -> Scene {
+    json(&format!(
+        r#"{{"ResultsByTime":[{{"TimePeriod":{{"Start":"{start}","End":"{end}"}},"Total":{{"UnblendedCost":{value}}},"Groups":[],"Estimated":true}}]{more}}}"#
+    ))
+}
+
+const TWELVE: &str = r#"{"Amount":"12.3400","Unit":"USD"}"#;
+const PAGE_T: &str = r#","NextPageToken":"t""#;
+
+#[rstest]
+#[case::no_json(&[json("all is well")])]
+#[case::no_results(&[json("{}")])]
+#[case::no_period(&[json(r#"{"ResultsByTime":[{"Total":{}}]}"#)])]
+#[case::no_amount(&[cost_page("2026-02-01", "2026-02-02", r#"{"Unit":"USD"}"#, "")])]
+#[case::no_unit(&[cost_page("2026-02-01", "2026-02-02", r#"{"Amount":"1"}"#, "")])]
+#[case::no_number(&[cost_page("2026-02-01", "2026-02-02", r#"{"Amount":"NaN","Unit":"USD"}"#, "")])]
+#[case::no_day(&[cost_page("2026-02", "2026-02-02", TWELVE, "")])]
+#[case::before_the_window(&[cost_page("2026-01-31", "2026-02-02", TWELVE, "")])]
+#[case::after_the_window(&[cost_page("2026-02-28", "2026-03-02", TWELVE, "")])]
+#[case::backwards(&[cost_page("2026-02-02", "2026-02-01", TWELVE, "")])]
+#[case::a_day_twice(&[cost_page("2026-02-01", "2026-02-03", TWELVE, PAGE_T), cost_page("2026-02-02", "2026-02-04", TWELVE, "")])]
+#[case::the_same_token_again(&[cost_page("2026-02-01", "2026-02-02", TWELVE, PAGE_T), cost_page("2026-02-02", "2026-02-03", TWELVE, PAGE_T)])]
+fn costs_that_contradict_themselves_are_malformed(#[case] pages: &[Scene]) {
+    let came = scripted(pages).cost().get_cost_and_usage(&FEBRUARY);
+    assert_eq!(came.unwrap_err().kind, CallErrorKind::Malformed);
+}
+
+#[test]
+fn costs_are_walked_and_their_text_is_kept() {
+    let pages =
+        [cost_page("2026-02-01", "2026-02-02", TWELVE, PAGE_T), cost_page("2026-02-02", "2026-02-03", TWELVE, "")];
+    let reply = scripted(&pages).cost().get_cost_and_usage(&FEBRUARY).unwrap();
+    assert!(reply.value.complete);
+    assert_eq!(reply.attempts, 2);
+    let amounts: Vec<_> = reply
+        .value
+        .entries
+        .iter()
+        .map(|period| (period.start.as_str(), period.totals["UnblendedCost"].amount.as_str(), period.estimated))
+        .collect();
+    assert_eq!(amounts, [("2026-02-01", "12.3400", true), ("2026-02-02", "12.3400", true)]);
+}
+
+#[rstest]
+#[case::no_period(r#"{"ResultsByTime":[]}"#, 0)]
+#[case::no_metric(r#"{"ResultsByTime":[{"TimePeriod":{"Start":"2026-02-01","End":"2026-03-01"},"Total":{}}]}"#, 1)]
+#[case::no_total(r#"{"ResultsByTime":[{"TimePeriod":{"Start":"2026-02-01","End":"2026-03-01"}}]}"#, 1)]
+fn costs_that_are_not_there_stay_empty(#[case] body: &str, #[case] periods: usize) {
+    let listed = scripted(&[json(body)]).cost().get_cost_and_usage(&FEBRUARY).unwrap().value;
+    assert_eq!(listed.entries.len(), periods);
+    assert!(listed.entries.iter().all(|period| period.totals.is_empty()), "{listed:?}");
+}
+
+const ARN: &str = "arn:aws:states:eu-west-2:230372904534:execution:m:one";
+
+fn execution_body(arn: &str, more: &str) -> Scene {
+    json(&format!(
+        r#"{{"executionArn":"{arn}","stateMachineArn":"arn:aws:states:eu-west-2:230372904534:stateMachine:m","status":"RUNNING","startDate":1770724801{more}}}"#
+    ))
+}
+
+#[rstest]
+#[case::no_json(json("all is well"))]
+#[case::another_one(execution_body("arn:aws:states:eu-west-2:230372904534:execution:m:two", r#","name":"two""#))]
+#[case::no_name(execution_body(ARN, ""))]
+#[case::an_input_that_is_not_there(execution_body(ARN, r#","name":"one","inputDetails":{"included":true}"#))]
+fn an_execution_that_contradicts_itself_is_malformed(#[case] answer: Scene) {
+    let came = scripted(&[answer]).sfn().describe_execution(ARN);
+    assert_eq!(came.unwrap_err().kind, CallErrorKind::Malformed);
+}
+
+#[test]
+fn an_input_that_is_left_out_is_not_an_empty_one() {
+    let answer = execution_body(ARN, r#","name":"one","inputDetails":{"included":false}"#);
+    let came = scripted(&[answer]).sfn().describe_execution(ARN).unwrap().value;
+    assert_eq!((came.input, came.input_included), (None, Some(false)));
+}
+
+fn executions_page(status: &str, token: &str) -> Scene {
+    json(&format!(
+        r#"{{"executions":[{{"executionArn":"{ARN}","stateMachineArn":"m","name":"one","status":"{status}","startDate":1}}]{token}}}"#
+    ))
+}
+
+#[rstest]
+#[case::the_same_token_again(&[executions_page("RUNNING", r#","nextToken":"t""#), executions_page("RUNNING", r#","nextToken":"t""#)])]
+#[case::another_status(&[executions_page("SUCCEEDED", "")])]
+fn executions_that_contradict_the_question_are_malformed(#[case] pages: &[Scene]) {
+    let came = scripted(pages).sfn().list_executions("m", Some("RUNNING"), Some(100));
+    assert_eq!(came.unwrap_err().kind, CallErrorKind::Malformed);
+}
+
+#[test]
+fn an_unknown_status_is_not_asked_for() {
+    let substrate = scripted(&[]);
+    let error = substrate.sfn().list_executions("m", Some("running"), None).unwrap_err();
+    assert_eq!((error.kind, substrate.calls_made()), (CallErrorKind::Refused, 0));
+}
+
+#[rstest]
+#[case::denied(&[refusal(403, "AccessDeniedException")], CallErrorKind::Denied, 1)]
+#[case::forbidden(&[(403, "", String::new())], CallErrorKind::Denied, 1)]
+#[case::throttled(&[refusal(400, "ThrottlingException"), refusal(400, "ThrottlingException"), refusal(400, "ThrottlingException")], CallErrorKind::Throttled, 3)]
+#[case::too_many(&[refusal(400, "LimitExceededException"), refusal(400, "LimitExceededException"), refusal(400, "LimitExceededException")], CallErrorKind::Throttled, 3)]
+#[case::no_data_yet(&[refusal(400, "DataUnavailableException")], CallErrorKind::Refused, 1)]
+#[case::unknown_operation(&[refusal(400, "UnknownOperationException")], CallErrorKind::Unsupported, 1)]
+fn a_refusal_has_its_kind(#[case] answers: &[Scene], #[case] kind: CallErrorKind, #[case] attempts: u32) {
+    let cost = scripted(answers).cost().get_cost_and_usage(&FEBRUARY).unwrap_err();
+    assert_eq!((cost.kind, cost.attempts), (kind, attempts), "{cost}");
+    let execution = scripted(answers).sfn().describe_execution(ARN).unwrap_err();
+    assert_eq!((execution.kind, execution.attempts), (kind, attempts), "{execution}");
+}
+
+#[test]
+fn a_throttled_call_is_answered_in_the_end() {
+    let answers = [refusal(400, "ThrottlingException"), json(r#"{"ResultsByTime":[]}"#)];
+    assert_eq!(scripted(&answers).cost().get_cost_and_usage(&FEBRUARY).unwrap().attempts, 2);
+    let answers = [refusal(400, "ThrottlingException"), execution_body(ARN, r#","name":"one","input":"{}""#)];
+    assert_eq!(scripted(&answers).sfn().describe_execution(ARN).unwrap().attempts, 2);
 }
 
 #[rstest]

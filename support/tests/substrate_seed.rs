@@ -8,7 +8,7 @@ use std::path::Path;
 use phasegate_support::substrate::embedded::{self, EmbeddedWorld};
 use phasegate_support::substrate::reply::CallErrorKind;
 use phasegate_support::substrate::seed::{self, SeedError, World};
-use phasegate_support::substrate::{Options, Substrate, SubstrateKind, Versioning};
+use phasegate_support::substrate::{CostQuery, Granularity, Options, Substrate, SubstrateKind, Versioning};
 use rstest::rstest;
 
 const WORLD: &str = r#"
@@ -65,10 +65,39 @@ value = "open-sesame"
 [[state_machine]]
 name = "platform"
 
+[[execution]]
+state_machine = "platform"
+name = "run-1"
+input = '{"platform_run_id":"platform_1"}'
+
+[[execution]]
+state_machine = "platform"
+name = "run-0"
+status = "ABORTED"
+
 [[terraform_state]]
 bucket = "plain"
 key = "core/terraform.tfstate"
-outputs = { bucket_name = "evidence", count = 2 }
+outputs = { bucket_name = "evidence", count = 2, password = "open-sesame" }
+sensitive = ["password"]
+
+[[cost]]
+day = "2026-01-31"
+amount = "100"
+
+[[cost]]
+day = "2026-02-03"
+amount = "12.340"
+
+[[cost]]
+day = "2026-02-09"
+amount = "-0.0000000001"
+
+[[cost]]
+day = "2026-02-09"
+metric = "UsageQuantity"
+amount = "7"
+unit = "N/A"
 "#;
 
 fn folder(text: &str) -> tempfile::TempDir {
@@ -100,6 +129,15 @@ fn check_world(substrate: &Substrate) {
     let state: serde_json::Value = serde_json::from_slice(&state.bytes).unwrap();
     assert_eq!(state["outputs"]["bucket_name"]["value"], "evidence");
     assert_eq!(state["outputs"]["count"]["type"], "number");
+    assert_eq!(state["outputs"]["password"]["sensitive"], true);
+    assert_eq!(state["outputs"]["count"].get("sensitive"), None);
+    let machine = "arn:aws:states:eu-west-2:230372904534:stateMachine:platform";
+    let executions = substrate.sfn().list_executions(machine, Some("RUNNING"), Some(100)).unwrap().value.entries;
+    assert_eq!(executions.len(), 1);
+    let running = substrate.sfn().describe_execution(&executions[0].arn).unwrap().value;
+    assert_eq!(running.input.as_deref(), Some(r#"{"platform_run_id":"platform_1"}"#));
+    let all = substrate.sfn().list_executions(machine, None, None).unwrap().value.entries;
+    assert_eq!(all.iter().filter(|execution| execution.status == "ABORTED").count(), 1);
     let image = substrate.ecr().describe_image("platform", "git-1").unwrap().value;
     assert!(image.digest.starts_with("sha256:"));
 }
@@ -175,6 +213,102 @@ fn another_account_or_region_is_refused() {
     assert!(matches!(error, SeedError::Region { .. }), "{error}");
 }
 
+/// The periods of an answer: start, end, amount of the first metric, and whether it is estimated.
+fn costs(substrate: &Substrate, query: &CostQuery<'_>) -> Vec<(String, String, Option<String>, bool)> {
+    let periods = substrate.cost().get_cost_and_usage(query).unwrap().value.entries;
+    let metric = query.metrics[0];
+    let amount = |totals: &std::collections::BTreeMap<_, phasegate_support::substrate::CostAmount>| {
+        totals.get(metric).map(|total| format!("{} {}", total.amount, total.unit))
+    };
+    periods.into_iter().map(|period| (period.start, period.end, amount(&period.totals), period.estimated)).collect()
+}
+
+const MONTH_TO_DATE: CostQuery<'static> = CostQuery {
+    region: "us-east-1",
+    start: "2026-02-01",
+    end: "2026-02-11",
+    granularity: Granularity::Monthly,
+    metrics: &["UnblendedCost"],
+};
+
+#[rstest]
+#[case::month_to_date("2026-02-01", "2026-02-11", &[("2026-02-01", "2026-02-11", Some("12.3399999999 USD"), true)])]
+#[case::the_end_is_exclusive("2026-02-01", "2026-02-09", &[("2026-02-01", "2026-02-09", Some("12.340 USD"), false)])]
+#[case::the_start_is_inclusive("2026-02-03", "2026-02-04", &[("2026-02-03", "2026-02-04", Some("12.340 USD"), false)])]
+#[case::each_month("2026-01-15", "2026-02-04", &[("2026-01-15", "2026-02-01", Some("100 USD"), false), ("2026-02-01", "2026-02-04", Some("12.340 USD"), false)])]
+#[case::a_month_without_rows("2025-12-31", "2026-02-01", &[("2025-12-31", "2026-01-01", None, false), ("2026-01-01", "2026-02-01", Some("100 USD"), false)])]
+#[case::nothing_known("2026-02-04", "2026-02-09", &[])]
+fn costs_of_a_window_are_added_up(
+    #[case] start: &str,
+    #[case] end: &str,
+    #[case] right: &[(&str, &str, Option<&str>, bool)],
+) {
+    let literals = folder(WORLD);
+    let substrate = embedded(None);
+    let seeded = seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    assert_eq!(seeded.left_out, Vec::<String>::new());
+    let came = costs(&substrate, &CostQuery { start, end, ..MONTH_TO_DATE });
+    let came: Vec<_> = came.iter().map(|(start, end, sum, open)| (&**start, &**end, sum.as_deref(), *open)).collect();
+    assert_eq!(came, right);
+}
+
+#[test]
+fn costs_are_of_days_metrics_and_one_region() {
+    let literals = folder(WORLD);
+    let kept = tempfile::tempdir().unwrap();
+    seed::apply(&embedded(Some(kept.path())), &World::read(literals.path()).unwrap()).unwrap();
+    // Another process.
+    let substrate = embedded(Some(kept.path()));
+    let daily = CostQuery { start: "2026-02-08", granularity: Granularity::Daily, ..MONTH_TO_DATE };
+    let days = costs(&substrate, &daily);
+    assert_eq!(days.iter().map(|day| day.2.is_some()).collect::<Vec<_>>(), [false, true, false]);
+    let other = CostQuery { metrics: &["BlendedCost"], ..MONTH_TO_DATE };
+    assert_eq!(costs(&substrate, &other)[0].2, None, "no row is not zero");
+    let both = CostQuery { metrics: &["UsageQuantity", "UnblendedCost"], ..MONTH_TO_DATE };
+    assert_eq!(costs(&substrate, &both)[0].2.as_deref(), Some("7 N/A"));
+    // The region that is asked is the query's, not the substrate's.
+    let elsewhere = CostQuery { region: "eu-west-2", ..MONTH_TO_DATE };
+    let error = substrate.cost().get_cost_and_usage(&elsewhere).unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+}
+
+#[test]
+fn costs_of_nobody_are_not_zero() {
+    let error = embedded(None).cost().get_cost_and_usage(&MONTH_TO_DATE).unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+}
+
+#[test]
+fn costs_that_cannot_be_made_are_named() {
+    let literals = folder(WORLD);
+    // As on a server, the embedded world's own way is not at hand.
+    let behind = EmbeddedWorld::in_memory();
+    behind.claim("230372904534", 1_770_724_800).unwrap();
+    let mut options = Options::new(SubstrateKind::Embedded, "eu-west-2");
+    options.http = Some(embedded::connector(&behind));
+    let substrate = Substrate::open(&options).unwrap();
+    let seeded = seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    assert_eq!(seeded.left_out.len(), 1);
+    assert!(seeded.left_out[0].starts_with("4 [[cost]] row(s): "), "{seeded:?}");
+    assert_eq!(costs(&substrate, &MONTH_TO_DATE), []);
+}
+
+#[rstest]
+#[case::a_cost("amount = \"12.340\"", "amount = \"12.341\"")]
+#[case::an_input("\"platform_1\"", "\"platform_2\"")]
+#[case::a_status("status = \"ABORTED\"", "status = \"RUNNING\"")]
+#[case::a_mark("sensitive = [\"password\"]", "sensitive = []")]
+fn a_row_that_differs_is_told(#[case] right: &str, #[case] wrong: &str) {
+    let literals = folder(WORLD);
+    let substrate = embedded(None);
+    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    assert!(WORLD.contains(right));
+    let changed = folder(&WORLD.replacen(right, wrong, 1));
+    let error = seed::apply(&substrate, &World::read(changed.path()).unwrap()).unwrap_err();
+    assert!(matches!(error, SeedError::Differs { .. }), "{error}");
+    check_world(&substrate);
+}
+
 #[rstest]
 #[case(SubstrateKind::Aws, None)]
 #[case(SubstrateKind::Endpoint, Some("https://s3.eu-west-2.amazonaws.com"))]
@@ -204,6 +338,18 @@ fn only_loopback_and_embedded_worlds_are_seeded(#[case] kind: SubstrateKind, #[c
 #[case::no_version("versions = 2", "versions = 0")]
 #[case::unknown_versioning("versioning = \"enabled\"", "versioning = \"on\"")]
 #[case::a_missing_file("file = \"raw.bin\"", "file = \"none.bin\"")]
+#[case::unknown_machine("state_machine = \"platform\"", "state_machine = \"none\"")]
+#[case::one_execution_twice("name = \"run-0\"", "name = \"run-1\"")]
+#[case::a_status_that_no_call_gives("status = \"ABORTED\"", "status = \"SUCCEEDED\"")]
+#[case::an_input_that_is_no_json("'{\"platform_run_id\":\"platform_1\"}'", "'{'")]
+#[case::no_such_output("sensitive = [\"password\"]", "sensitive = [\"passwort\"]")]
+#[case::no_such_day("2026-02-03", "2026-02-30")]
+#[case::a_day_ahead("2026-02-03", "2026-02-11")]
+#[case::one_day_twice("2026-02-03", "2026-01-31")]
+#[case::no_decimal("12.340", "12,340")]
+#[case::a_float("amount = \"12.340\"", "amount = 12.340")]
+#[case::unknown_metric("metric = \"UsageQuantity\"", "metric = \"Spend\"")]
+#[case::another_unit("amount = \"100\"", "amount = \"100\"\nunit = \"EUR\"")]
 fn a_world_of_another_form_is_refused(#[case] right: &str, #[case] wrong: &str) {
     assert!(WORLD.contains(right));
     let literals = folder(&WORLD.replacen(right, wrong, 1));

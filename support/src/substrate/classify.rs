@@ -48,8 +48,9 @@ const DENIED: [&str; 17] = [
 ];
 
 /// Codes that ask to slow down.
-const THROTTLED: [&str; 9] = [
+const THROTTLED: [&str; 10] = [
     "BandwidthLimitExceeded",
+    "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -108,6 +109,8 @@ pub(super) fn answered(status: u16, code: Option<&str>) -> CallErrorKind {
         500..=599 => CallErrorKind::Server,
         // A 2xx that the SDK could only read as an error is no answer.
         200..=299 => CallErrorKind::Malformed,
+        // AWS gives every refusal a code: this is not its answer.
+        400 if code.is_none() => CallErrorKind::Malformed,
         _ => CallErrorKind::Refused,
     }
 }
@@ -178,9 +181,11 @@ mod tests {
     #[case(409, Some("ConditionalRequestConflict"), CallErrorKind::Conflict)]
     #[case(503, Some("SlowDown"), CallErrorKind::Throttled)]
     #[case(400, Some("ThrottlingException"), CallErrorKind::Throttled)]
+    #[case(400, Some("LimitExceededException"), CallErrorKind::Throttled)]
     #[case(503, None, CallErrorKind::Server)]
     #[case(501, None, CallErrorKind::Unsupported)]
     #[case(400, Some("BadDigest"), CallErrorKind::Refused)]
+    #[case(400, None, CallErrorKind::Malformed)]
     #[case(301, Some("PermanentRedirect"), CallErrorKind::Refused)]
     #[case(200, None, CallErrorKind::Malformed)]
     fn an_answer_has_the_kind_of_its_code_and_status(

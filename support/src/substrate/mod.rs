@@ -9,6 +9,7 @@
 //! put, which only the evidence door can reach. The raw SDK clients do not leave this module.
 
 mod classify;
+mod cost;
 mod ecr;
 pub mod embedded;
 mod iam;
@@ -20,6 +21,7 @@ pub mod seed;
 mod sfn;
 mod ssm;
 mod sts;
+mod walk;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -32,11 +34,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+pub use cost::{Cost, CostAmount, CostPeriod, CostQuery, Granularity, UnknownGranularity};
 pub use ecr::{Ecr, ImageInfo, RepositoryInfo, TagMutability};
 pub use iam::{Iam, RoleInfo};
 pub use s3::{BucketHead, Listing, ObjectBody, ObjectEntry, ObjectHead, S3, VersionEntry, Versioning};
 pub use s3_put::PutDone;
-pub use sfn::{ExecutionEntry, Sfn, StateMachineEntry, StateMachineInfo};
+pub use sfn::{ExecutionEntry, ExecutionInfo, Sfn, StateMachineEntry, StateMachineInfo};
 pub use ssm::{ParameterInfo, Ssm};
 pub use sts::Identity;
 
@@ -155,6 +158,7 @@ pub struct Substrate {
     config: SdkConfig,
     world: Option<EmbeddedWorld>,
     s3: S3,
+    cost: Cost,
     ecr: Ecr,
     iam: Iam,
     sfn: Sfn,
@@ -182,6 +186,7 @@ impl Substrate {
         Ok(Self {
             kind: options.kind,
             s3: S3::new(&config, path_style, Arc::clone(&link)),
+            cost: Cost::new(&config, Arc::clone(&link)),
             ecr: Ecr::new(&config, Arc::clone(&link)),
             iam: Iam::new(&config, Arc::clone(&link)),
             sfn: Sfn::new(&config, Arc::clone(&link)),
@@ -219,6 +224,12 @@ impl Substrate {
     #[must_use]
     pub fn s3(&self) -> &S3 {
         &self.s3
+    }
+
+    /// Cost Explorer.
+    #[must_use]
+    pub fn cost(&self) -> &Cost {
+        &self.cost
     }
 
     /// ECR.

@@ -1,14 +1,16 @@
 //! Reading Step Functions.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use aws_sdk_sfn::types::ExecutionStatus;
+use aws_smithy_types::date_time::{DateTime, Format};
 use serde::{Deserialize, Serialize};
 
 use super::link::{Call, Link};
-use super::reply::{CallError, Reply};
+use super::reply::{CallError, CallErrorKind, Reply};
 use super::s3::Listing;
+use super::walk::Walk;
 
 /// A state machine in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,28 @@ pub struct ExecutionEntry {
     pub arn: String,
     /// `RUNNING`, `SUCCEEDED`, `FAILED`, …
     pub status: String,
+    /// When it was started (RFC 3339, UTC).
+    pub started: Option<String>,
+}
+
+/// An execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The ARN of the state machine that it is of.
+    pub machine_arn: String,
+    /// `RUNNING`, `SUCCEEDED`, `FAILED`, …
+    pub status: String,
+    /// When it was started (RFC 3339, UTC).
+    pub started: Option<String>,
+    /// Its input, JSON text as it was given. None where the server leaves it out: then nothing is
+    /// known about it.
+    pub input: Option<String>,
+    /// Whether the server says that it sent the input; none where it says nothing.
+    pub input_included: Option<bool>,
 }
 
 /// Step Functions, for reading.
@@ -60,17 +84,16 @@ impl Sfn {
     /// All state machines; every page is walked.
     ///
     /// # Errors
-    /// `Malformed` when a page contradicts itself; see [`super::reply::CallErrorKind`].
+    /// `Malformed` when a page contradicts itself; see [`CallErrorKind`].
     pub fn list_state_machines(&self) -> Result<Reply<Listing<StateMachineEntry>>, CallError> {
         let mut walk = Walk::default();
         loop {
             let call = self.link.call("stepfunctions", "list-state-machines", "-");
-            let request = self.client.list_state_machines().set_next_token(walk.token.take()).customize();
+            let request = self.client.list_state_machines().set_next_token(walk.token()).customize();
             let page = call.send(request.interceptor(call.probe()).send())?;
-            let machines = page.value.state_machines.into_iter();
-            walk.entries.extend(
-                machines.map(|machine| StateMachineEntry { name: machine.name, arn: machine.state_machine_arn }),
-            );
+            for machine in page.value.state_machines {
+                walk.push(StateMachineEntry { name: machine.name, arn: machine.state_machine_arn });
+            }
             if walk.is_over(&call, page.attempts, page.value.next_token)? {
                 return Ok(walk.reply(&call));
             }
@@ -80,7 +103,7 @@ impl Sfn {
     /// The state machine of this ARN.
     ///
     /// # Errors
-    /// `NotFound` when it is not there; see [`super::reply::CallErrorKind`] for the others.
+    /// `NotFound` when it is not there; see [`CallErrorKind`] for the others.
     pub fn describe_state_machine(&self, arn: &str) -> Result<Reply<StateMachineInfo>, CallError> {
         let call = self.link.call("stepfunctions", "describe-state-machine", arn);
         let request = self.client.describe_state_machine().state_machine_arn(arn);
@@ -98,65 +121,90 @@ impl Sfn {
         }))
     }
 
-    /// All executions of a state machine; every page is walked. Where there is none, the machine is
-    /// asked for too: not every server tells a missing machine from an idle one.
+    /// The executions of a state machine, all of them or those of one `status` (`RUNNING`); every
+    /// page is walked, `page_size` entries at a time (up to 1000, the server's own without it).
+    /// Where there is none, the machine is asked for too: not every server tells a missing machine
+    /// from an idle one.
     ///
     /// # Errors
-    /// `NotFound` when there is no such machine; `Malformed` when a page contradicts itself; see
-    /// [`super::reply::CallErrorKind`] for the others.
-    pub fn list_executions(&self, machine: &str) -> Result<Reply<Listing<ExecutionEntry>>, CallError> {
+    /// `NotFound` when there is no such machine; `Malformed` when a page contradicts itself or the
+    /// filter; `Refused` when there is no such status; see [`CallErrorKind`] for the others.
+    pub fn list_executions(
+        &self,
+        machine: &str,
+        status: Option<&str>,
+        page_size: Option<u16>,
+    ) -> Result<Reply<Listing<ExecutionEntry>>, CallError> {
         let mut walk = Walk::default();
         loop {
             let call = self.link.call("stepfunctions", "list-executions", machine);
-            let request =
-                self.client.list_executions().state_machine_arn(machine).set_next_token(walk.token.take()).customize();
+            let request = self
+                .client
+                .list_executions()
+                .state_machine_arn(machine)
+                .set_status_filter(status.map(|word| known_status(&call, word)).transpose()?)
+                .set_max_results(page_size.map(i32::from))
+                .set_next_token(walk.token())
+                .customize();
             let page = call.send(request.interceptor(call.probe()).send())?;
-            let executions = page.value.executions.into_iter();
-            walk.entries.extend(executions.map(|execution| ExecutionEntry {
-                name: execution.name,
-                arn: execution.execution_arn,
-                status: execution.status.as_str().to_owned(),
-            }));
+            for execution in page.value.executions {
+                let is = execution.status.as_str();
+                if status.is_some_and(|asked| asked != is) {
+                    return Err(call.malformed(format!("execution `{}` is {is}", execution.name)));
+                }
+                walk.push(ExecutionEntry {
+                    name: execution.name,
+                    arn: execution.execution_arn,
+                    status: is.to_owned(),
+                    started: written(&execution.start_date),
+                });
+            }
             if walk.is_over(&call, page.attempts, page.value.next_token)? {
-                if walk.entries.is_empty() {
+                if walk.is_empty() {
                     self.describe_state_machine(machine)?;
                 }
                 return Ok(walk.reply(&call));
             }
         }
     }
-}
 
-/// One walk over pages that are chained by tokens.
-struct Walk<T> {
-    entries: Vec<T>,
-    token: Option<String>,
-    used: BTreeSet<String>,
-    attempts: u32,
-}
-
-impl<T> Default for Walk<T> {
-    fn default() -> Self {
-        Self { entries: Vec::new(), token: None, used: BTreeSet::new(), attempts: 0 }
-    }
-}
-
-impl<T> Walk<T> {
-    fn is_over(&mut self, call: &Call<'_>, attempts: u32, token: Option<String>) -> Result<bool, CallError> {
-        self.attempts = self.attempts.saturating_add(attempts);
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Ok(true);
-        };
-        if !self.used.insert(token.clone()) {
-            return Err(call.malformed("a page names a token that was used before"));
+    /// The execution of this ARN, with its input.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not there; see [`CallErrorKind`] for the others.
+    pub fn describe_execution(&self, arn: &str) -> Result<Reply<ExecutionInfo>, CallError> {
+        let call = self.link.call("stepfunctions", "describe-execution", arn);
+        let request = self.client.describe_execution().execution_arn(arn).customize();
+        let execution = call.send(request.interceptor(call.probe()).send())?.value;
+        if execution.execution_arn != arn {
+            return Err(call.malformed(format!("{} came", execution.execution_arn)));
         }
-        self.token = Some(token);
-        Ok(false)
+        let input_included = execution.input_details.map(|details| details.included);
+        if input_included == Some(true) && execution.input.is_none() {
+            return Err(call.malformed("the input is said to be included, and is not there"));
+        }
+        Ok(call.reply(ExecutionInfo {
+            name: call.required("name", execution.name)?,
+            arn: execution.execution_arn,
+            machine_arn: execution.state_machine_arn,
+            status: execution.status.as_str().to_owned(),
+            started: written(&execution.start_date),
+            input: execution.input,
+            input_included,
+        }))
     }
+}
 
-    fn reply(self, call: &Call<'_>) -> Reply<Listing<T>> {
-        let mut reply = call.reply(Listing { entries: self.entries, complete: true });
-        reply.attempts = self.attempts;
-        reply
+/// The status of this name: a server that does not know one may leave the filter out.
+fn known_status(call: &Call<'_>, word: &str) -> Result<ExecutionStatus, CallError> {
+    if ExecutionStatus::values().contains(&word) {
+        Ok(ExecutionStatus::from(word))
+    } else {
+        let message = format!("`{word}` is no status; use one of {}", ExecutionStatus::values().join(", "));
+        Err(call.error(CallErrorKind::Refused, message))
     }
+}
+
+fn written(instant: &DateTime) -> Option<String> {
+    instant.fmt(Format::DateTime).ok()
 }

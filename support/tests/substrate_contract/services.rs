@@ -3,8 +3,8 @@
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_ssm::types::ParameterType;
-use phasegate_support::substrate::TagMutability;
-use phasegate_support::substrate::reply::{CallError, CallErrorKind};
+use phasegate_support::substrate::reply::{CallError, CallErrorKind, Reply};
+use phasegate_support::substrate::{CostPeriod, CostQuery, Granularity, Listing, TagMutability};
 use sha2::{Digest as _, Sha256};
 
 use super::Assertion;
@@ -27,6 +27,18 @@ pub const LIST: &[Assertion] = &[
     ("sfn.missing_state_machine_is_an_error", missing_state_machine),
     ("sfn.list_pages", sfn_pages),
     ("sfn.status_filter", sfn_filter),
+    ("sfn.executions_page", execution_pages),
+    ("sfn.same_start_is_the_same_execution", same_start),
+    ("sfn.other_input_under_a_name_is_refused", other_input),
+    ("sfn.stopped_execution_is_aborted", stopped),
+    ("sfn.execution_has_its_input", execution_input),
+    ("sfn.reader_filters_and_pages", executions_reader),
+    ("ce.window_without_data_is_answered", cost_answer),
+    ("ce.periods_are_the_window's", cost_periods),
+    ("ce.empty_window_is_refused", cost_window),
+    ("ce.window_in_the_future_is_refused", cost_future),
+    ("ce.no_day_is_refused", cost_day),
+    ("ce.unknown_metric_is_refused", cost_metric),
     ("ssm.reader_finds_and_misses", ssm_reader),
     ("iam.reader_finds_and_misses", iam_reader),
     ("sfn.reader_finds_and_misses", sfn_reader),
@@ -265,7 +277,11 @@ fn iam_reader(ground: &Ground) -> Result<(), String> {
     let name = made_role(ground)?;
     let iam = ground.substrate.iam();
     let found = finds_and_misses(iam.get_role(&name), iam.get_role(&format!("{name}-none")))?;
-    unless(found.value.arn.ends_with(&format!("role/{name}")), || text(&found))
+    let trust = found.value.trust_policy.as_deref().unwrap_or_default();
+    let trust = percent_encoding::percent_decode_str(trust).decode_utf8_lossy();
+    unless(found.value.arn.ends_with(&format!("role/{name}")) && trust.contains("ecs-tasks.amazonaws.com"), || {
+        text(&found)
+    })
 }
 
 fn sfn_reader(ground: &Ground) -> Result<(), String> {
@@ -275,10 +291,159 @@ fn sfn_reader(ground: &Ground) -> Result<(), String> {
     let none = format!("{arn}-none");
     let found = finds_and_misses(sfn.describe_state_machine(&arn), sfn.describe_state_machine(&none))?;
     unless(found.value.definition == MACHINE, || text(&found))?;
-    let executions = finds_and_misses(sfn.list_executions(&arn), sfn.list_executions(&none))?.value;
+    let executions =
+        finds_and_misses(sfn.list_executions(&arn, None, None), sfn.list_executions(&none, None, None))?.value;
     unless(executions.complete && executions.entries.len() == 1 && executions.entries[0].status == "RUNNING", || {
         text(&executions)
     })?;
     let machines = sfn.list_state_machines().map_err(|e| e.to_string())?.value;
     unless(machines.complete && machines.entries.iter().any(|machine| machine.arn == arn), || text(&machines))
+}
+
+fn started(ground: &Ground, machine: &str, name: &str, input: &str) -> Result<String, String> {
+    ground
+        .runtime
+        .block_on(ground.sfn.start_execution().state_machine_arn(machine).name(name).input(input).send())
+        .map(|came| came.execution_arn)
+        .map_err(|error| error.into_service_error().to_string())
+}
+
+fn stop(ground: &Ground, execution: &str) -> Result<(), String> {
+    let stopped = ground.runtime.block_on(ground.sfn.stop_execution().execution_arn(execution).send());
+    stopped.map(drop).map_err(text)
+}
+
+fn execution_pages(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    for name in ["one", "two", "three"] {
+        started(ground, &machine, name, "{}")?;
+    }
+    let page = |token: Option<String>| {
+        let asked = ground.sfn.list_executions().state_machine_arn(&machine).max_results(2);
+        ground.runtime.block_on(asked.set_next_token(token).send()).map_err(text)
+    };
+    let first = page(None)?;
+    let second = page(Some(first.next_token.clone().ok_or_else(|| text(&first))?))?;
+    let mut names: Vec<_> = first.executions.iter().chain(&second.executions).map(|one| one.name.as_str()).collect();
+    names.sort_unstable();
+    unless(first.executions.len() == 2 && second.next_token.is_none() && names == ["one", "three", "two"], || {
+        format!("{first:?} {second:?}")
+    })
+}
+
+fn same_start(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    let first = started(ground, &machine, "one", r#"{"run":"1"}"#)?;
+    let again = started(ground, &machine, "one", r#"{"run":"1"}"#);
+    unless(again.as_ref() == Ok(&first), || text(&again))
+}
+
+fn other_input(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    started(ground, &machine, "one", r#"{"run":"1"}"#)?;
+    let other = started(ground, &machine, "one", r#"{"run":"2"}"#);
+    unless(other.as_ref().is_err_and(|error| error.contains("ExecutionAlreadyExists")), || text(&other))
+}
+
+fn stopped(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    let execution = started(ground, &machine, "one", "{}")?;
+    // A stop that is sent twice is one.
+    stop(ground, &execution)?;
+    stop(ground, &execution)?;
+    let came = ground.substrate.sfn().describe_execution(&execution).map_err(|e| e.to_string())?.value;
+    unless(came.status == "ABORTED", || text(&came))
+}
+
+fn execution_input(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    let input = r#"{ "platform_run_id": "platform_1",  "n": 1.50 }"#;
+    let execution = started(ground, &machine, "one", input)?;
+    let sfn = ground.substrate.sfn();
+    let found =
+        finds_and_misses(sfn.describe_execution(&execution), sfn.describe_execution(&format!("{execution}-none")))?;
+    let came = found.value;
+    unless(
+        came.name == "one"
+            && came.machine_arn == machine
+            && came.status == "RUNNING"
+            && came.started.is_some()
+            && came.input.as_deref() == Some(input)
+            && came.input_included != Some(false),
+        || text(&came),
+    )
+}
+
+fn executions_reader(ground: &Ground) -> Result<(), String> {
+    let machine = ground.machine()?;
+    for name in ["one", "two", "three"] {
+        started(ground, &machine, name, "{}")?;
+    }
+    let gone = started(ground, &machine, "gone", "{}")?;
+    stop(ground, &gone)?;
+    let names = |status: Option<&str>, page_size: Option<u16>| {
+        let listed = ground.substrate.sfn().list_executions(&machine, status, page_size).map_err(|e| e.to_string())?;
+        let mut names: Vec<String> = listed.value.entries.into_iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        Ok::<_, String>(names.join(" "))
+    };
+    let came = [
+        names(Some("RUNNING"), Some(2))?,
+        names(Some("RUNNING"), Some(100))?,
+        names(Some("ABORTED"), None)?,
+        names(Some("SUCCEEDED"), Some(1))?,
+        names(None, Some(1))?,
+    ];
+    unless(came == ["one three two", "one three two", "gone", "", "gone one three two"], || text(&came))
+}
+
+fn costs(
+    ground: &Ground,
+    window: (&str, &str),
+    granularity: Granularity,
+    metric: &str,
+) -> Result<Reply<Listing<CostPeriod>>, CallError> {
+    let (start, end) = window;
+    let query = CostQuery { region: "us-east-1", start, end, granularity, metrics: &[metric] };
+    ground.substrate.cost().get_cost_and_usage(&query)
+}
+
+/// A month of which no server here has data.
+const QUIET: (&str, &str) = ("2025-12-01", "2026-01-01");
+
+fn cost_answer(ground: &Ground) -> Result<(), String> {
+    let came = costs(ground, QUIET, Granularity::Monthly, "UnblendedCost").map_err(|e| e.to_string())?;
+    unless(came.value.complete, || text(&came))
+}
+
+/// The reader refuses periods outside of the window; here they also are as long as was asked.
+fn cost_periods(ground: &Ground) -> Result<(), String> {
+    for (granularity, most) in [(Granularity::Monthly, 1), (Granularity::Daily, 31)] {
+        let came = costs(ground, QUIET, granularity, "UnblendedCost").map_err(|e| e.to_string())?.value.entries;
+        unless(came.is_empty() || came.len() == most, || text(&came))?;
+    }
+    Ok(())
+}
+
+fn refused(came: &Result<Reply<Listing<CostPeriod>>, CallError>) -> Result<(), String> {
+    let right =
+        |error: &CallError| error.kind == CallErrorKind::Refused && error.message.contains("ValidationException");
+    unless(came.as_ref().is_err_and(right), || text(came))
+}
+
+fn cost_window(ground: &Ground) -> Result<(), String> {
+    refused(&costs(ground, ("2025-12-01", "2025-12-01"), Granularity::Monthly, "UnblendedCost"))?;
+    refused(&costs(ground, ("2025-12-02", "2025-12-01"), Granularity::Daily, "UnblendedCost"))
+}
+
+fn cost_future(ground: &Ground) -> Result<(), String> {
+    refused(&costs(ground, ("2199-01-01", "2199-02-01"), Granularity::Monthly, "UnblendedCost"))
+}
+
+fn cost_day(ground: &Ground) -> Result<(), String> {
+    refused(&costs(ground, ("2025-12", "2026-01-01"), Granularity::Monthly, "UnblendedCost"))
+}
+
+fn cost_metric(ground: &Ground) -> Result<(), String> {
+    refused(&costs(ground, QUIET, Granularity::Monthly, "ImaginaryCost"))
 }

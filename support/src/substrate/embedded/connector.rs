@@ -18,7 +18,7 @@ use s3s::service::S3ServiceBuilder;
 
 use super::s3::S3Storage;
 use super::store::Store;
-use super::{ACCESS_KEY, SECRET_KEY, services, sts};
+use super::{ACCESS_KEY, SECRET_KEY, costs, services, sts};
 
 /// A request to a service that is not S3.
 #[derive(Debug)]
@@ -91,6 +91,7 @@ impl Connector {
         };
         let answer = match request.service.as_str() {
             "sts" => sts::answer(&self.store, &request),
+            "ce" => costs::answer(&self.store, &request),
             _ => services::answer(&self.store, &request),
         };
         let status = StatusCode::try_from(answer.status).map_err(|error| ConnectorError::other(error.into(), None))?;

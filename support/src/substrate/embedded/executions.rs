@@ -1,7 +1,8 @@
 //! Step Functions executions of the embedded world. A handler of our own: the state of
 //! `winterbaume` can be kept, but leaves them out. Nothing executes: an execution that was started
-//! is running.
+//! is running until it is stopped, and none succeeds or fails.
 
+use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 use winterbaume_core::StatefulService;
 
@@ -10,7 +11,15 @@ use super::services::{Answer, Host, Trouble};
 use super::store::WorldState;
 
 /// The operations that are answered here.
-pub(super) const OPERATIONS: [&str; 3] = ["StartExecution", "DescribeExecution", "ListExecutions"];
+pub(super) const OPERATIONS: [&str; 4] = ["StartExecution", "StopExecution", "DescribeExecution", "ListExecutions"];
+
+/// What a list says of each execution.
+const LISTED: [&str; 6] = ["executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate"];
+
+/// The most entries that a page may have.
+const LARGEST_PAGE: u64 = 1000;
+
+const RUNNING: &str = "RUNNING";
 
 /// Answers one of [`OPERATIONS`].
 pub(super) fn answer<S: StatefulService>(
@@ -22,6 +31,7 @@ pub(super) fn answer<S: StatefulService>(
     match operation {
         "DescribeExecution" => Ok(describe(state, host.region(), &asked)),
         "StartExecution" => start(state, host, &asked),
+        "StopExecution" => Ok(stop(state, host.region(), &asked)),
         _ => list(state, host, &asked),
     }
 }
@@ -47,15 +57,22 @@ fn start<S: StatefulService>(state: &mut WorldState, host: &Host<'_, S>, asked: 
         return Ok(machine);
     }
     let input = asked["input"].as_str().unwrap_or("{}");
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(input) {
+        return Ok(Answer::error(
+            400,
+            "InvalidExecutionInput",
+            format!("Invalid State Machine Execution Input: '{error}'"),
+        ));
+    }
     let started = state.tick();
     let generated = format!("embedded-{:016}", state.changes);
     let name = asked["name"].as_str().unwrap_or(&generated);
     let machine_arn = asked["stateMachineArn"].as_str().unwrap_or_default();
     let arn = format!("{}:{name}", machine_arn.replace(":stateMachine:", ":execution:"));
     let mut all = kept(state, host.region());
-    // Starting the same once more is the same execution; with other input it is an error.
+    // Starting the same once more is the same execution while it runs; else it is an error.
     if let Some(there) = all.iter().find(|execution| execution["executionArn"] == arn.as_str()) {
-        if there["input"] != input {
+        if there["input"] != input || there["status"] != RUNNING {
             let message = format!("Execution Already Exists: '{arn}'");
             return Ok(Answer::error(400, "ExecutionAlreadyExists", message));
         }
@@ -65,9 +82,10 @@ fn start<S: StatefulService>(state: &mut WorldState, host: &Host<'_, S>, asked: 
         "executionArn": arn,
         "stateMachineArn": machine_arn,
         "name": name,
-        "status": "RUNNING",
+        "status": RUNNING,
         "startDate": started,
         "input": input,
+        "inputDetails": {"included": true},
     });
     let answer = started_answer(&execution);
     all.push(execution);
@@ -89,11 +107,33 @@ fn describe(state: &WorldState, region: &str, asked: &Value) -> Answer {
     let found = kept(state, region).into_iter().find(|execution| execution["executionArn"] == asked["executionArn"]);
     match found {
         Some(body) => Answer { status: 200, body },
-        None => {
-            let message = format!("Execution Does Not Exist: {}", asked["executionArn"]);
-            Answer::error(400, "ExecutionDoesNotExist", message)
+        None => missing(asked),
+    }
+}
+
+fn missing(asked: &Value) -> Answer {
+    let message = format!("Execution Does Not Exist: {}", asked["executionArn"]);
+    Answer::error(400, "ExecutionDoesNotExist", message)
+}
+
+/// Ends an execution; one that has ended stays as it is.
+fn stop(state: &mut WorldState, region: &str, asked: &Value) -> Answer {
+    let mut all = kept(state, region);
+    let Some(execution) = all.iter_mut().find(|execution| execution["executionArn"] == asked["executionArn"]) else {
+        return missing(asked);
+    };
+    if execution["status"] == RUNNING {
+        execution["status"] = json!("ABORTED");
+        execution["stopDate"] = json!(state.tick());
+        for said in ["error", "cause"] {
+            if !asked[said].is_null() {
+                execution[said] = asked[said].clone();
+            }
         }
     }
+    let answer = Answer { status: 200, body: json!({"stopDate": execution["stopDate"]}) };
+    state.services.insert(slot(region), Value::Array(all));
+    answer
 }
 
 fn list<S: StatefulService>(state: &WorldState, host: &Host<'_, S>, asked: &Value) -> Result<Answer, Trouble> {
@@ -101,14 +141,21 @@ fn list<S: StatefulService>(state: &WorldState, host: &Host<'_, S>, asked: &Valu
     if machine.status != 200 {
         return Ok(machine);
     }
+    let filter = asked["statusFilter"].as_str();
+    if filter.is_some_and(|status| !ExecutionStatus::values().contains(&status)) {
+        return Ok(Answer::error(400, "ValidationException", "statusFilter is no status of an execution"));
+    }
+    if asked["maxResults"].as_u64().is_some_and(|size| size > LARGEST_PAGE) {
+        return Ok(Answer::error(400, "ValidationException", format!("maxResults is more than {LARGEST_PAGE}")));
+    }
     let executions: Vec<Value> = kept(state, host.region())
         .into_iter()
         .rev()
         .filter(|execution| execution["stateMachineArn"] == asked["stateMachineArn"])
-        .filter(|execution| asked["statusFilter"].is_null() || execution["status"] == asked["statusFilter"])
+        .filter(|execution| filter.is_none_or(|status| execution["status"] == status))
         .map(|mut execution| {
             if let Some(fields) = execution.as_object_mut() {
-                fields.remove("input");
+                fields.retain(|field, _| LISTED.contains(&field.as_str()));
             }
             execution
         })

@@ -1,11 +1,12 @@
 //! AWS in this process: real SDK clients speak the real wire protocol to services without a
 //! network.
 //!
-//! S3 is ours, over `s3s`; the other services are `winterbaume` crates behind wrappers that close
+//! S3 is ours, over `s3s`, and so are STS, Cost Explorer and executions; the other services are `winterbaume` crates behind wrappers that close
 //! the holes in which a gate could be deceived. What none of them can answer truly is answered by
 //! `NotImplemented`, never by silence.
 
 mod connector;
+pub(super) mod costs;
 mod executions;
 mod holes;
 mod listing;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use connector::Connector;
+use costs::{Billed, CostRow};
 use store::Store;
 pub use store::WorldError;
 
@@ -72,7 +74,13 @@ impl EmbeddedWorld {
     /// # Errors
     /// When the world cannot be read.
     pub fn last_change(&self) -> Result<Option<u64>, WorldError> {
-        self.store.read(|state| state.instant.map(|instant| instant.saturating_add(state.changes)))
+        self.store.read(|state| state.instant.map(|_| state.now()))
+    }
+
+    /// Gives the world what it cost. AWS has no call that writes costs, so no server can be given
+    /// any; this is the embedded world's own way, beside the wire.
+    pub(super) fn bill(&self, rows: &[CostRow]) -> Result<Billed, WorldError> {
+        self.store.change(|state| Ok(costs::bill(state, rows)))
     }
 
     /// Gives the world its account and the instant of its first change (seconds since 1970), once.

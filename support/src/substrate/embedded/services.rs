@@ -1,4 +1,4 @@
-//! The services other than S3 and STS: `winterbaume` handlers over the world's own store.
+//! The services other than S3, STS and Cost Explorer: `winterbaume` handlers over the world's own store.
 //!
 //! A handler is made anew for each request, gets its state from the store, and gives it back in the
 //! same critical section; so a world in a directory works for several processes, and a check that a
@@ -15,11 +15,12 @@ use super::{executions, holes};
 
 const ECR: [&str; 5] = ["CreateRepository", "DescribeRepositories", "PutImage", "DescribeImages", "BatchGetImage"];
 const IAM: [&str; 2] = ["CreateRole", "GetRole"];
-const SFN: [&str; 6] = [
+const SFN: [&str; 7] = [
     "CreateStateMachine",
     "DescribeStateMachine",
     "ListStateMachines",
     "StartExecution",
+    "StopExecution",
     "DescribeExecution",
     "ListExecutions",
 ];
@@ -56,15 +57,7 @@ pub(super) fn answer(store: &Store, request: &ServiceRequest) -> ServiceResponse
     let served = store.change(|state| serve(state, request, &operation));
     match served {
         Ok(response) => response,
-        Err(Trouble::Unseeded) => {
-            let message = "this world is not seeded";
-            refusal(request, 400, "UnrecognizedClientException", message)
-        }
-        Err(Trouble::Placeholder) => {
-            let message = "the request names the account that stands for the world's own";
-            refusal(request, 501, "NotImplementedException", message)
-        }
-        Err(trouble) => refusal(request, 500, "InternalFailure", &trouble.to_string()),
+        Err(trouble) => trouble.refusal(request),
     }
 }
 
@@ -83,7 +76,21 @@ pub(super) enum Trouble {
     Waited,
 }
 
-fn operation(request: &ServiceRequest) -> String {
+impl Trouble {
+    /// What the caller is told.
+    pub(super) fn refusal(&self, request: &ServiceRequest) -> ServiceResponse {
+        match self {
+            Self::Unseeded => refusal(request, 400, "UnrecognizedClientException", "this world is not seeded"),
+            Self::Placeholder => {
+                let message = "the request names the account that stands for the world's own";
+                refusal(request, 501, "NotImplementedException", message)
+            }
+            _ => refusal(request, 500, "InternalFailure", &self.to_string()),
+        }
+    }
+}
+
+pub(super) fn operation(request: &ServiceRequest) -> String {
     if let Some(target) = &request.target {
         return target.rsplit('.').next().unwrap_or_default().to_owned();
     }
@@ -240,11 +247,7 @@ impl<'a, S: StatefulService> Host<'a, S> {
 
     fn leave(self, state: &mut WorldState, answer: Answer) -> Result<ServiceResponse, Trouble> {
         self.keep(state)?;
-        Ok(ServiceResponse {
-            status: answer.status,
-            content_type: "application/x-amz-json-1.1",
-            body: self.accounts.outward(answer.body.to_string().as_bytes()),
-        })
+        Ok(json_response(answer.status, self.accounts.outward(answer.body.to_string().as_bytes())))
     }
 }
 
@@ -253,13 +256,14 @@ fn at_once<F: Future>(future: F) -> Result<F::Output, Trouble> {
     future.now_or_never().ok_or(Trouble::Waited)
 }
 
-fn refusal(request: &ServiceRequest, status: u16, code: &str, message: &str) -> ServiceResponse {
+/// An answer of the JSON protocols.
+pub(super) fn json_response(status: u16, body: Vec<u8>) -> ServiceResponse {
+    ServiceResponse { status, content_type: "application/x-amz-json-1.1", body }
+}
+
+pub(super) fn refusal(request: &ServiceRequest, status: u16, code: &str, message: &str) -> ServiceResponse {
     if request.target.is_some() {
-        return ServiceResponse {
-            status,
-            content_type: "application/x-amz-json-1.1",
-            body: Answer::error(status, code, message).body.to_string().into_bytes(),
-        };
+        return json_response(status, Answer::error(status, code, message).body.to_string().into_bytes());
     }
     ServiceResponse {
         status,

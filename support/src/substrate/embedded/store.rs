@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::costs::CostRow;
 use crate::evidence::digest::sha256_hex;
 
 const STATE_FILE: &str = "world.json";
@@ -68,6 +69,9 @@ pub(super) struct WorldState {
     pub buckets: BTreeMap<String, Bucket>,
     /// The other services, each in its own form.
     pub services: BTreeMap<String, serde_json::Value>,
+    /// What the account was billed.
+    #[serde(default)]
+    pub costs: Vec<CostRow>,
 }
 
 /// One bucket.
@@ -129,6 +133,11 @@ impl WorldState {
     /// Counts a change; the seconds at which it happens.
     pub(super) fn tick(&mut self) -> u64 {
         self.changes += 1;
+        self.now()
+    }
+
+    /// The seconds at which the world stands.
+    pub(super) fn now(&self) -> u64 {
         match self.instant {
             Some(instant) => instant.saturating_add(self.changes),
             None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),

@@ -13,20 +13,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::SeedError;
 use super::world::{
-    BucketForm, Content, ImageForm, ParameterForm, ParameterKind, RepositoryForm, RoleForm, StateMachineForm,
-    VersioningForm, World,
+    BucketForm, Content, ExecutionForm, ExecutionState, ImageForm, ParameterForm, ParameterKind, RepositoryForm,
+    RoleForm, StateMachineForm, VersioningForm, World,
 };
+use crate::substrate::ExecutionInfo;
+use crate::substrate::embedded::costs::{Billed, CostRow};
 use crate::substrate::link::Link;
 use crate::substrate::reply::{CallError, CallErrorKind};
 use crate::substrate::{Substrate, SubstrateKind};
 
 /// What seeding did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Seeded {
     /// How many things were made.
     pub made: usize,
     /// How many were there already, as the world says.
     pub kept: usize,
+    /// What the world says and this substrate cannot be given, each with its reason.
+    pub left_out: Vec<String>,
 }
 
 /// Makes `world` on `substrate`.
@@ -124,7 +128,10 @@ impl<'a> Seeder<'a> {
         for (machine, definition) in world.form.state_machines.iter().zip(&world.definitions) {
             self.state_machine(machine, definition, world.account())?;
         }
-        Ok(())
+        for execution in &world.form.executions {
+            self.execution(execution, world.account())?;
+        }
+        self.costs(&world.costs)
     }
 
     fn bucket(&mut self, bucket: &BucketForm, region: &str) -> Result<(), SeedError> {
@@ -358,9 +365,8 @@ impl<'a> Seeder<'a> {
     }
 
     fn state_machine(&mut self, machine: &StateMachineForm, definition: &str, account: &str) -> Result<(), SeedError> {
-        let region = self.substrate.region();
         let name = machine.name.as_str();
-        let arn = format!("arn:aws:states:{region}:{account}:stateMachine:{name}");
+        let arn = self.states_arn(account, &format!("stateMachine:{name}"));
         let call = self.link.call("stepfunctions", "describe-state-machine", name);
         let request = self.sfn.describe_state_machine().state_machine_arn(arn);
         let found = call.send(request.customize().interceptor(call.probe()).send());
@@ -379,6 +385,58 @@ impl<'a> Seeder<'a> {
         Ok(())
     }
 
+    fn states_arn(&self, account: &str, what: &str) -> String {
+        format!("arn:aws:states:{}:{account}:{what}", self.substrate.region())
+    }
+
+    fn execution(&mut self, execution: &ExecutionForm, account: &str) -> Result<(), SeedError> {
+        let ExecutionForm { state_machine, name, .. } = execution;
+        let arn = self.states_arn(account, &format!("execution:{state_machine}:{name}"));
+        match self.substrate.sfn().describe_execution(&arn) {
+            Ok(there) => {
+                self.seeded.kept += 1;
+                return as_written(execution, &there.value);
+            }
+            Err(error) if error.kind == CallErrorKind::NotFound => self.seeded.made += 1,
+            Err(error) => return Err(error.into()),
+        }
+        let call = self.link.call("stepfunctions", "start-execution", &arn);
+        let request = self
+            .sfn
+            .start_execution()
+            .state_machine_arn(self.states_arn(account, &format!("stateMachine:{state_machine}")))
+            .name(name)
+            .input(&execution.input)
+            .customize();
+        call.send(request.interceptor(call.probe()).send())?;
+        if execution.status == ExecutionState::Aborted {
+            let call = self.link.call("stepfunctions", "stop-execution", &arn);
+            let request = self.sfn.stop_execution().execution_arn(&arn).customize();
+            call.send(request.interceptor(call.probe()).send())?;
+        }
+        // A server that executes may have ended it.
+        as_written(execution, &self.substrate.sfn().describe_execution(&arn)?.value)
+    }
+
+    fn costs(&mut self, rows: &[CostRow]) -> Result<(), SeedError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let Some(world) = &self.substrate.world else {
+            let why = "AWS has no call that writes costs, so only a substrate that opened an embedded world has them";
+            self.seeded.left_out.push(format!("{} [[cost]] row(s): {why}", rows.len()));
+            return Ok(());
+        };
+        match world.bill(rows)? {
+            Billed::Kept { made } => {
+                self.seeded.made += made;
+                self.seeded.kept += rows.len() - made;
+                Ok(())
+            }
+            Billed::Differs(row) => Err(differs(format!("{} of {}", row.metric, row.day))),
+        }
+    }
+
     /// Whether a look-up found its thing; counts either way.
     fn is_there<T>(&mut self, found: Result<T, CallError>) -> Result<bool, SeedError> {
         match found {
@@ -393,6 +451,16 @@ impl<'a> Seeder<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether an execution is what the world says. Not every server keeps the input's spaces.
+fn as_written(execution: &ExecutionForm, there: &ExecutionInfo) -> Result<(), SeedError> {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    let same_input = there.input.as_deref().and_then(value) == value(&execution.input);
+    if same_input && there.status == execution.status.word() {
+        return Ok(());
+    }
+    Err(differs(format!("execution {} ({})", execution.name, there.status)))
 }
 
 fn differs(what: String) -> SeedError {

@@ -54,11 +54,31 @@
 //! role = "runtime"                  # "states" if left out
 //! definition_file = "machine.json"  # one state that passes, if left out
 //!
+//! [[execution]]                     # started after all state machines
+//! state_machine = "platform"
+//! name = "run-1"
+//! status = "RUNNING"                # or "ABORTED": started, then stopped; "RUNNING" if left out
+//! input = '{"run":"1"}'             # JSON text; "{}" if left out
+//!
 //! [[terraform_state]]               # written as a state file of format 4
 //! bucket = "tfstate"
 //! key = "core/terraform.tfstate"
-//! outputs = { bucket_name = "evidence" }
+//! outputs = { bucket_name = "evidence", database_password = "…" }
+//! sensitive = ["database_password"] # outputs that are marked so; none if left out
+//!
+//! [[cost]]                          # what one day came to, by one metric
+//! day = "2026-02-03"                # not after the day of `instant`
+//! metric = "UnblendedCost"          # AWS's name; "UnblendedCost" if left out
+//! amount = "12.34"                  # a decimal number
+//! unit = "USD"                      # "USD" if left out; one for each metric
 //! ```
+//!
+//! # What cannot be made everywhere
+//! - Costs: AWS has no call that writes them. They are made in the embedded world only, beside the
+//!   wire; on a server they are left out, and [`Seeded::left_out`] names them.
+//! - Executions that have succeeded or failed: nothing executes in the embedded world. On a server
+//!   that does execute, a machine whose executions are to stay `RUNNING` needs a `definition_file`
+//!   that waits; one that has ended by itself is told as a difference.
 
 mod apply;
 mod world;

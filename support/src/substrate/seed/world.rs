@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::SeedError;
+use crate::substrate::cost::is_decimal;
+use crate::substrate::embedded::costs::{CostRow, METRICS};
 
 /// A world: literals, with the bytes of all files that they name.
 #[derive(Debug, Clone)]
@@ -14,6 +18,7 @@ pub struct World {
     pub(super) objects: Vec<Content>,
     pub(super) images: Vec<String>,
     pub(super) definitions: Vec<String>,
+    pub(super) costs: Vec<CostRow>,
     pub(super) begins: u64,
 }
 
@@ -49,6 +54,10 @@ pub(super) struct Form {
     pub parameters: Vec<ParameterForm>,
     #[serde(default, rename = "state_machine")]
     pub state_machines: Vec<StateMachineForm>,
+    #[serde(default, rename = "execution")]
+    pub executions: Vec<ExecutionForm>,
+    #[serde(default, rename = "cost")]
+    pub costs: Vec<CostForm>,
     #[serde(default, rename = "terraform_state")]
     pub terraform_states: Vec<TerraformStateForm>,
 }
@@ -150,6 +159,49 @@ pub(super) struct TerraformStateForm {
     pub bucket: String,
     pub key: String,
     pub outputs: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    pub sensitive: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExecutionForm {
+    pub state_machine: String,
+    pub name: String,
+    #[serde(default)]
+    pub status: ExecutionState,
+    #[serde(default = "no_input")]
+    pub input: String,
+}
+
+/// The states that AWS's calls can bring an execution into by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum ExecutionState {
+    #[default]
+    Running,
+    Aborted,
+}
+
+impl ExecutionState {
+    /// AWS's word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CostForm {
+    pub day: Date,
+    #[serde(default = "unblended")]
+    pub metric: String,
+    pub amount: String,
+    #[serde(default = "dollars")]
+    pub unit: String,
 }
 
 fn yes() -> bool {
@@ -170,6 +222,18 @@ fn ecs_tasks() -> String {
 
 fn states() -> String {
     "states".to_owned()
+}
+
+fn no_input() -> String {
+    "{}".to_owned()
+}
+
+fn unblended() -> String {
+    "UnblendedCost".to_owned()
+}
+
+fn dollars() -> String {
+    "USD".to_owned()
 }
 
 /// A machine of one state that passes.
@@ -216,8 +280,12 @@ impl Reader {
         if form.account.len() != 12 || !form.account.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.wrong(format!("account `{}` has no 12 digits", form.account)));
         }
-        let begins = self.seconds(&form.instant)?;
+        let begins = self.instant(&form.instant)?;
         self.check_names(&form)?;
+        self.check_executions(&form)?;
+        let costs = self.costs(&form.costs, TimeZone::UTC.to_datetime(begins).date())?;
+        let begins = u64::try_from(begins.as_second())
+            .map_err(|_| self.wrong(format!("instant `{}` is before 1970", form.instant)))?;
         let mut objects = Vec::new();
         for object in &form.objects {
             objects.push(self.object(object)?);
@@ -234,13 +302,11 @@ impl Reader {
                 None => Ok(PASSING_MACHINE.to_owned()),
             })
             .collect::<Result<_, _>>()?;
-        Ok(World { form, objects, images, definitions, begins })
+        Ok(World { form, objects, images, definitions, costs, begins })
     }
 
-    fn seconds(&self, instant: &str) -> Result<u64, SeedError> {
-        let parsed: jiff::Timestamp =
-            instant.parse().map_err(|error| self.wrong(format!("instant `{instant}`: {error}")))?;
-        u64::try_from(parsed.as_second()).map_err(|_| self.wrong(format!("instant `{instant}` is before 1970")))
+    fn instant(&self, instant: &str) -> Result<jiff::Timestamp, SeedError> {
+        instant.parse().map_err(|error| self.wrong(format!("instant `{instant}`: {error}")))
     }
 
     /// Every name that something refers to must be in the world too.
@@ -261,6 +327,43 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    fn check_executions(&self, form: &Form) -> Result<(), SeedError> {
+        let mut names = BTreeSet::new();
+        for execution in &form.executions {
+            let ExecutionForm { state_machine, name, input, .. } = execution;
+            if !form.state_machines.iter().any(|known| known.name == *state_machine) {
+                return Err(self.wrong(format!("there is no [[state_machine]] named `{state_machine}`")));
+            }
+            if !names.insert((state_machine, name)) {
+                return Err(self.wrong(format!("[[execution]] `{name}` of `{state_machine}` is there twice")));
+            }
+            serde_json::from_str::<serde::de::IgnoredAny>(input)
+                .map_err(|error| self.wrong(format!("the input of [[execution]] `{name}` is no JSON: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn costs(&self, forms: &[CostForm], today: Date) -> Result<Vec<CostRow>, SeedError> {
+        let mut rows: Vec<CostRow> = Vec::new();
+        for CostForm { day, metric, amount, unit } in forms.iter().cloned() {
+            let wrong = |why: String| self.wrong(format!("[[cost]] of {day}: {why}"));
+            if !METRICS.contains(&metric.as_str()) {
+                return Err(wrong(format!("`{metric}` is no metric; use one of {}", METRICS.join(", "))));
+            }
+            if !is_decimal(&amount) {
+                return Err(wrong(format!("`{amount}` is no decimal number")));
+            }
+            if day > today {
+                return Err(wrong(format!("the world begins on {today}, and nothing is billed ahead")));
+            }
+            if let Some(other) = rows.iter().find(|row| row.metric == metric && (row.day == day || row.unit != unit)) {
+                return Err(wrong(format!("{} has the same metric, with the same day or another unit", other.day)));
+            }
+            rows.push(CostRow { day, metric, amount, unit });
+        }
+        Ok(rows)
     }
 
     fn object(&self, form: &ObjectForm) -> Result<Content, SeedError> {
@@ -289,11 +392,20 @@ impl Reader {
 
     /// A state file as Terraform writes it, as far as its outputs go.
     fn terraform_state(&self, form: &TerraformStateForm) -> Result<Content, SeedError> {
+        let key = &form.key;
+        if let Some(name) = form.sensitive.iter().find(|name| !form.outputs.contains_key(*name)) {
+            return Err(self.wrong(format!("[[terraform_state]] `{key}` has no output `{name}` to be sensitive")));
+        }
         let mut outputs = serde_json::Map::new();
         for (name, value) in &form.outputs {
             let kind = terraform_type(value)
                 .ok_or_else(|| self.wrong(format!("output `{name}` has no type: no part of it may be null")))?;
-            outputs.insert(name.clone(), serde_json::json!({"value": value, "type": kind}));
+            let mut output = serde_json::json!({"value": value, "type": kind});
+            if form.sensitive.contains(name) {
+                // Terraform leaves the mark out of the others.
+                output["sensitive"] = serde_json::Value::Bool(true);
+            }
+            outputs.insert(name.clone(), output);
         }
         let state = serde_json::json!({
             "version": 4,
@@ -306,7 +418,7 @@ impl Reader {
         });
         Ok(Content {
             bucket: form.bucket.clone(),
-            key: form.key.clone(),
+            key: key.clone(),
             bytes: state.to_string().into_bytes(),
             content_type: "application/json",
             versions: 1,
