@@ -1,18 +1,19 @@
 //! Carrying out documented commands: a Verify-ID's template, its values, the typed call, its output.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::context::{LaneRun, World};
+use super::context::{File, LaneRun, To};
+use super::executors::Unanswered;
 use super::lane::Stop;
 use super::observation::Answer;
-use crate::command::{self, Call, Command, RipGrep, SearchError};
-use crate::registry::placeholder_in;
-use crate::substrate::RepositoryInfo;
+use crate::command::{self, Call, Command};
+use crate::evidence::Receipt;
+use crate::plan::VerifyRow;
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
+use crate::substrate::{CostPeriod, ExecutionEntry, RepositoryInfo, StateMachineEntry, StateMachineInfo};
 
 /// A row, carried out: once, or once for each value of one placeholder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,11 +126,119 @@ pub enum Output {
         /// In the order in which they were asked.
         repositories: Vec<RepositoryInfo>,
     },
+    /// Objects that were asked for one by one.
+    Heads {
+        /// The bucket.
+        bucket: String,
+        /// Each key, and whether an object is there.
+        keys: BTreeMap<String, bool>,
+    },
+    /// An object that was read.
+    Object {
+        /// Its address.
+        uri: String,
+        /// SHA-256 of its bytes.
+        sha256: String,
+        /// How many they are.
+        bytes: usize,
+    },
+    /// A file that was put, once.
+    Uploaded {
+        /// Its address.
+        uri: String,
+        /// SHA-256 of its bytes.
+        sha256: String,
+    },
+    /// The state machines of a region.
+    StateMachines {
+        /// The machines.
+        machines: Vec<StateMachineEntry>,
+        /// Whether every page was walked.
+        complete: bool,
+    },
+    /// One state machine.
+    StateMachine {
+        /// The machine.
+        machine: StateMachineInfo,
+    },
+    /// Executions of a state machine.
+    Executions {
+        /// The machine's ARN.
+        machine: String,
+        /// The status that was asked for; none for all.
+        status: Option<String>,
+        /// The executions.
+        executions: Vec<ExecutionEntry>,
+        /// Whether every page was walked.
+        complete: bool,
+    },
+    /// The outputs of a Terraform stack, from its state object.
+    TerraformOutputs {
+        /// The state object's address.
+        state: String,
+        /// The outputs that may be kept, by name.
+        outputs: BTreeMap<String, Value>,
+        /// The names of sensitive ones; their values are not kept.
+        sensitive: Vec<String>,
+    },
+    /// What was spent.
+    Costs {
+        /// The first day of the window.
+        start: String,
+        /// The day after its last.
+        end: String,
+        /// The metrics that were asked for.
+        metrics: Vec<String>,
+        /// The periods of the answer.
+        periods: Vec<CostPeriod>,
+        /// Whether every page was walked.
+        complete: bool,
+    },
     /// What was asked about does not exist.
     Absent {
         /// What.
         what: String,
     },
+}
+
+impl RowRun {
+    fn of(call: &Call, output: Output) -> Self {
+        Self {
+            bindings: call.bindings.clone(),
+            supplied: call.supplied.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            call: call.paste_form(),
+            output,
+        }
+    }
+}
+
+/// The names by which rows speak of the local file that they upload.
+const LOCAL_FILES: [&str; 3] = ["local_seed", "local_artifact", "local_handoff_pack"];
+
+/// A file that is published by a row.
+pub struct RowFile<'f> {
+    /// File name.
+    pub name: &'f str,
+    /// Its content.
+    pub body: Value,
+    /// Fields that must be there and not be empty.
+    pub minimum_fields: &'f [&'f str],
+    /// After the first refusal for one key of the group nothing more of it is put.
+    pub group: &'f str,
+}
+
+/// One call of a row that is asked for.
+#[derive(Default)]
+struct Asked {
+    own: BTreeMap<String, String>,
+    guards: Option<String>,
+}
+
+impl Asked {
+    fn with(own: &[(&str, &str)]) -> Self {
+        let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { own, guards: None }
+    }
 }
 
 impl LaneRun<'_> {
@@ -139,7 +248,7 @@ impl LaneRun<'_> {
     /// When the plan has no such row, its template cannot be read or resolved, or a call gave no
     /// answer.
     pub fn row(&mut self, id: &str) -> Result<RowOutput, Stop> {
-        self.carry_out(id, &[BTreeMap::new()], None)
+        self.carry_out(id, &[Asked::default()])
     }
 
     /// Carries out a row once for each value of one placeholder.
@@ -147,9 +256,8 @@ impl LaneRun<'_> {
     /// # Errors
     /// As for [`Self::row`].
     pub fn row_for_each(&mut self, id: &str, placeholder: &str, values: &[String]) -> Result<RowOutput, Stop> {
-        let runs: Vec<BTreeMap<String, String>> =
-            values.iter().map(|value| BTreeMap::from([(placeholder.to_owned(), value.clone())])).collect();
-        self.carry_out(id, &runs, None)
+        let runs: Vec<Asked> = values.iter().map(|value| Asked::with(&[(placeholder, value)])).collect();
+        self.carry_out(id, &runs)
     }
 
     /// Carries out a row that is met when nothing is found, and lets it show that it can find.
@@ -157,44 +265,121 @@ impl LaneRun<'_> {
     /// # Errors
     /// As for [`Self::row`].
     pub fn guard(&mut self, id: &str, handle: &str) -> Result<RowOutput, Stop> {
-        self.carry_out(id, &[BTreeMap::new()], Some(handle))
+        self.carry_out(id, &[Asked { guards: Some(handle.to_owned()), ..Asked::default() }])
     }
 
-    fn carry_out(
-        &mut self,
-        id: &str,
-        each: &[BTreeMap<String, String>],
-        guards: Option<&str>,
-    ) -> Result<RowOutput, Stop> {
-        let row = self.plan().rows.iter().find(|row| row.id == id).ok_or_else(|| {
-            Stop::Fault(format!("the plan has no Verify-ID {id}; its checks have nothing to rest on"))
-        })?;
-        let mut output = RowOutput {
+    /// Carries out, for each value of one placeholder, a row that is met when nothing is found: each value is a
+    /// handle, on whose own line the search shows that it can find.
+    ///
+    /// # Errors
+    /// As for [`Self::row`].
+    pub fn guard_for_each(&mut self, id: &str, placeholder: &str, handles: &[String]) -> Result<RowOutput, Stop> {
+        let runs: Vec<Asked> = handles
+            .iter()
+            .map(|handle| Asked {
+                own: BTreeMap::from([(placeholder.to_owned(), handle.clone())]),
+                guards: Some(handle.clone()),
+            })
+            .collect();
+        self.carry_out(id, &runs)
+    }
+
+    /// Carries out a row once with values of the lane's own: placeholders that its steps bind, and elisions.
+    ///
+    /// # Errors
+    /// As for [`Self::row`].
+    pub fn row_with(&mut self, id: &str, own: &[(&str, &str)]) -> Result<RowOutput, Stop> {
+        self.carry_out(id, &[Asked::with(own)])
+    }
+
+    /// Carries out a row several times, each with values of the lane's own.
+    ///
+    /// # Errors
+    /// As for [`Self::row`].
+    pub fn row_each_with(&mut self, id: &str, each: &[Vec<(&str, &str)>]) -> Result<RowOutput, Stop> {
+        let runs: Vec<Asked> = each.iter().map(|own| Asked::with(own)).collect();
+        self.carry_out(id, &runs)
+    }
+
+    fn carry_out(&mut self, id: &str, each: &[Asked]) -> Result<RowOutput, Stop> {
+        let mut output = self.not_run(id)?;
+        for asked in each {
+            let call = self.resolved(id, &asked.own)?;
+            match self.call(&call, asked.guards.as_deref()) {
+                Ok(found) => output.runs.push(RowRun::of(&call, found)),
+                Err(Unanswered::Call(error)) => return Err(self.unanswered(id, &call.paste_form(), *error)),
+                Err(Unanswered::Stop(stop)) => return Err(stop),
+            }
+        }
+        self.file_row(&output)?;
+        Ok(output)
+    }
+
+    /// A row of the plan, before any call of it.
+    fn not_run(&self, id: &str) -> Result<RowOutput, Stop> {
+        let row = self.planned(id)?;
+        Ok(RowOutput {
             row: id.to_owned(),
             template: row.template.clone(),
             documented_at: row.place.to_string(),
             runs: Vec::new(),
             follow_ups: BTreeMap::new(),
-        };
+        })
+    }
+
+    fn planned(&self, id: &str) -> Result<&VerifyRow, Stop> {
+        self.plan()
+            .rows
+            .iter()
+            .find(|row| row.id == id)
+            .ok_or_else(|| Stop::Fault(format!("the plan has no Verify-ID {id}; its checks have nothing to rest on")))
+    }
+
+    /// The call of a row, with values for all that its template leaves open.
+    fn resolved(&self, id: &str, own: &BTreeMap<String, String>) -> Result<Call, Stop> {
+        let row = self.planned(id)?;
         let at_fault = |why: String| Stop::Fault(format!("{}: {id}: {why}", row.place));
         let template = command::parse(&row.template).map_err(|e| at_fault(e.to_string()))?;
-        for own in each {
-            let bindings = self.bindings(&template.placeholders, own);
-            let call = command::resolve(&template, &bindings).map_err(|e| at_fault(e.to_string()))?;
-            let run = match self.call(&call, guards) {
-                Ok(output) => RowRun {
-                    bindings: call.bindings.clone(),
-                    supplied: call.supplied.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
-                    call: call.paste_form(),
-                    output,
-                },
-                Err(Unanswered::Call(error)) => return Err(self.unanswered(id, &call.paste_form(), *error)),
-                Err(Unanswered::Stop(stop)) => return Err(stop),
-            };
-            output.runs.push(run);
+        let bindings = self.bindings(&template.placeholders, own);
+        command::resolve(&template, &bindings).map_err(|e| at_fault(e.to_string()))
+    }
+
+    /// Publishes a file as a row of the plan documents it: where the row's `aws s3 cp` would put it, by the one door,
+    /// and once. `own` has values for what the row leaves open; the local file's name is bound by this call.
+    ///
+    /// # Errors
+    /// As for [`Self::row`] and [`Self::publish`]; and when the row is no upload into the evidence bucket.
+    pub fn publish_by_row(&mut self, id: &str, file: RowFile<'_>, own: &[(&str, &str)]) -> Result<Receipt, Stop> {
+        let documented = self.documented_file(file.name);
+        let mut bindings = Asked::with(own).own;
+        for local in LOCAL_FILES {
+            bindings.insert(local.to_owned(), documented.clone());
         }
+        // A key that ends in an elision is continued by the file's name.
+        bindings.entry("elision_1".to_owned()).or_insert_with(|| file.name.to_owned());
+        let call = self.resolved(id, &bindings)?;
+        let Command::S3Upload { bucket, key, .. } = &call.command else {
+            return Err(Stop::Fault(format!("{id} is no upload: {}", call.paste_form())));
+        };
+        let evidence = self.evidence_bucket()?;
+        if *bucket != evidence {
+            return Err(Stop::Fault(format!("{id} publishes to s3://{bucket}, and evidence goes to s3://{evidence}")));
+        }
+        let receipt = self.publish(File {
+            name: file.name,
+            body: file.body,
+            minimum_fields: file.minimum_fields,
+            to: To::Key { key: key.clone(), group: file.group },
+            documented: Some(documented),
+        })?;
+        let mut output = match self.books.observations.get(self.lane.id, id) {
+            Some(_) => self.fact(id)?,
+            None => self.not_run(id)?,
+        };
+        let uri = receipt.durable.as_ref().map_or_else(|| "-".to_owned(), |durable| durable.uri.clone());
+        output.runs.push(RowRun::of(&call, Output::Uploaded { uri, sha256: receipt.sha256_local.clone() }));
         self.file_row(&output)?;
-        Ok(output)
+        Ok(receipt)
     }
 
     fn file_row(&mut self, output: &RowOutput) -> Result<(), Stop> {
@@ -205,6 +390,7 @@ impl LaneRun<'_> {
     /// Values for placeholders: the row's own, the names that lanes bound, then handles.
     fn bindings(&self, placeholders: &[String], own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut bindings = self.names().clone();
+        bindings.extend(self.lane_execution_ids().into_iter().map(|(lane, id)| (format!("{lane}_execution_id"), id)));
         for name in placeholders {
             if !bindings.contains_key(name)
                 && let Ok(text) = self.text(name)
@@ -214,82 +400,6 @@ impl LaneRun<'_> {
         }
         bindings.extend(own.clone());
         bindings
-    }
-
-    fn call(&self, call: &Call, guards: Option<&str>) -> Result<Output, Unanswered> {
-        match &call.command {
-            Command::RipGrep(search) => self.search(search, guards),
-            Command::TestPath { paths } => {
-                let mut found = BTreeMap::new();
-                for path in paths {
-                    let there = self.repository().has(path).map_err(|e| Stop::Fault(e.to_string()))?;
-                    found.insert(path.clone(), there);
-                }
-                Ok(Output::Paths { paths: found })
-            }
-            Command::HeadBucket { bucket } => {
-                let reply = self.world()?.objects.head_bucket(bucket);
-                or_absent(reply, &format!("s3://{bucket}"), |_| Output::Bucket { bucket: bucket.clone() })
-            }
-            Command::S3List { bucket, prefix } => self.list(bucket, prefix, None),
-            Command::ListObjectsV2 { bucket, prefix, max_keys } => self.list(bucket, prefix, *max_keys),
-            Command::DescribeRepositories { names, region } => {
-                let world = self.world()?;
-                same_region(world, region.as_deref())?;
-                let reply =
-                    world.substrate.ecr().describe_repositories(&names.iter().map(String::as_str).collect::<Vec<_>>());
-                or_absent(reply, &names.join(", "), |repositories| Output::Repositories { repositories })
-            }
-            other => Err(Stop::Fault(format!("no lane of this version carries out {other:?} as a row")).into()),
-        }
-    }
-
-    fn list(&self, bucket: &str, prefix: &str, max_keys: Option<u32>) -> Result<Output, Unanswered> {
-        let reply = self.world()?.objects.list_objects(bucket, prefix, max_keys);
-        or_absent(reply, &format!("s3://{bucket}"), |listing| Output::Objects {
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            keys: listing.entries.into_iter().map(|entry| entry.key).collect(),
-            complete: listing.complete,
-        })
-    }
-
-    fn search(&self, search: &RipGrep, guards: Option<&str>) -> Result<Output, Unanswered> {
-        let read = |path: &str| self.repository().text(path).map_err(|e| io::Error::other(e.to_string()));
-        let found = command::rip_grep(search, &read).map_err(|e| Stop::Fault(e.to_string()))?;
-        let can_find = match guards {
-            None => CanFind::NotAGuard,
-            Some(handle) => self.can_find(search, handle)?,
-        };
-        Ok(Output::Lines {
-            documents: found.documents.iter().map(|(path, _)| path.clone()).collect(),
-            missing: found.missing(search).into_iter().map(str::to_owned).collect(),
-            matches: found
-                .matches
-                .into_iter()
-                .map(|m| FoundLine { document: m.path, line: m.line, text: m.text, alternatives: m.alternatives })
-                .collect(),
-            can_find,
-        })
-    }
-
-    fn can_find(&self, search: &RipGrep, handle: &str) -> Result<CanFind, Unanswered> {
-        let path = &self.documents().registry_path;
-        let lines = self.handles().registry().lines_of(handle);
-        if lines.is_empty() {
-            return Ok(CanFind::NoOwnLine);
-        }
-        let Some(placeholder) = placeholder_in(&search.pattern) else {
-            return Ok(CanFind::CannotFind { why: "the pattern names no placeholder".to_owned() });
-        };
-        let text = self.repository().text(path).map_err(|e| Stop::Fault(e.to_string()))?;
-        match command::guard_can_find(search, path, &text, handle, &lines, placeholder) {
-            Ok(proof) => Ok(CanFind::Proven { lines: proof.lines.into_iter().map(|(line, _)| line).collect() }),
-            Err(error @ (SearchError::CannotFind { .. } | SearchError::OtherDocument { .. })) => {
-                Ok(CanFind::CannotFind { why: error.to_string() })
-            }
-            Err(error) => Err(Stop::Fault(error.to_string()).into()),
-        }
     }
 
     /// Reads a JSON object that a row led to, and takes the read down as the row's follow-up.
@@ -344,6 +454,15 @@ impl LaneRun<'_> {
         Ok(value)
     }
 
+    /// Takes down a read that a row led to, and that was answered before the row was carried out.
+    ///
+    /// # Errors
+    /// When the row was not carried out, or the value has no JSON form.
+    pub fn follow_up_value(&mut self, row: &str, name: &str, call: &str, value: &impl Serialize) -> Result<(), Stop> {
+        let json = serde_json::to_value(value).map_err(|e| Stop::Fault(e.to_string()))?;
+        self.add_follow_up(row, name, call.to_owned(), json)
+    }
+
     fn add_follow_up(&mut self, row: &str, name: &str, call: String, value: Value) -> Result<(), Stop> {
         let mut output: RowOutput = self.fact(row)?;
         output.follow_ups.insert(name.to_owned(), FollowUp { call, value });
@@ -358,39 +477,5 @@ impl LaneRun<'_> {
             Ok(()) => Stop::Fault(said),
             Err(stop) => stop,
         }
-    }
-}
-
-/// Why a call of a row has no output.
-enum Unanswered {
-    Call(Box<CallError>),
-    Stop(Stop),
-}
-
-impl From<Stop> for Unanswered {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-fn or_absent<T>(
-    reply: Result<Reply<T>, CallError>,
-    what: &str,
-    output: impl FnOnce(T) -> Output,
-) -> Result<Output, Unanswered> {
-    match reply {
-        Ok(reply) => Ok(output(reply.value)),
-        Err(error) if error.kind == CallErrorKind::NotFound => Ok(Output::Absent { what: what.to_owned() }),
-        Err(error) => Err(Unanswered::Call(Box::new(error))),
-    }
-}
-
-fn same_region(world: &World<'_>, region: Option<&str>) -> Result<(), Stop> {
-    match region {
-        Some(region) if region != world.substrate.region() => Err(Stop::Fault(format!(
-            "the row asks region {region}, and the substrate is opened in {}",
-            world.substrate.region()
-        ))),
-        _ => Ok(()),
     }
 }
