@@ -1,5 +1,7 @@
 //! Checks: pure functions of observations, each with one blocker code and one negative control.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 
 use super::finding::{Basis, Control, Finding, Outcome};
@@ -15,7 +17,7 @@ pub struct Unmet {
     pub next: Option<String>,
     /// The code that already says why, where another check names the cause: then this one is
     /// `blocked` by it and opens nothing.
-    pub blocked_by: Option<&'static str>,
+    pub blocked_by: Option<Cow<'static, str>>,
 }
 
 impl From<String> for Unmet {
@@ -33,8 +35,8 @@ impl From<&str> for Unmet {
 impl Unmet {
     /// Not decidable, because of what the check behind `code` says.
     #[must_use]
-    pub fn blocked_by(code: &'static str, why: impl Into<String>) -> Self {
-        Self { why: why.into(), next: None, blocked_by: Some(code) }
+    pub fn blocked_by(code: impl Into<Cow<'static, str>>, why: impl Into<String>) -> Self {
+        Self { why: why.into(), next: None, blocked_by: Some(code.into()) }
     }
 
     /// Names the next edit or command.
@@ -213,7 +215,7 @@ impl<T: DeserializeOwned + 'static> AnyCheck for Check<T> {
             }
             Err(unmet) => {
                 finding.outcome = if unmet.blocked_by.is_some() { Outcome::Blocked } else { Outcome::Unmet };
-                finding.blocked_by = unmet.blocked_by.map(str::to_owned);
+                finding.blocked_by = unmet.blocked_by.map(Cow::into_owned);
                 finding.why = unmet.why;
                 if let Some(next) = unmet.next {
                     finding.next = next;

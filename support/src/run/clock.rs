@@ -1,6 +1,7 @@
 //! Time as an input: the wall clock for live runs, a fixed instant for rehearsals.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,28 @@ impl Instant {
     /// The calendar day in UTC, `2026-02-13`.
     #[must_use]
     pub fn day(self) -> String {
-        self.0.to_zoned(TimeZone::UTC).date().to_string()
+        self.date().to_string()
+    }
+
+    /// The first day of the month in UTC, `2026-02-01`.
+    #[must_use]
+    pub fn month_start(self) -> String {
+        self.date().first_of_month().to_string()
+    }
+
+    /// The day after in UTC, `2026-02-14`: the end of a window that holds the instant's own day.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tomorrow(self) -> Result<String, ClockError> {
+        match self.date().tomorrow() {
+            Ok(day) => Ok(day.to_string()),
+            Err(error) => Err(ClockError { text: self.rfc3339(), why: error.to_string() }),
+        }
+    }
+
+    fn date(self) -> Date {
+        self.0.to_zoned(TimeZone::UTC).date()
     }
 }
 
@@ -119,6 +141,17 @@ mod tests {
     fn refuses_what_is_not_an_instant_in_utc(#[case] text: &str) {
         let error = Instant::parse(text).unwrap_err();
         assert!(error.to_string().contains("2026-02-13T21:42:23Z"), "{error}");
+    }
+
+    #[rstest]
+    #[case("2026-02-23T17:43:07Z", "2026-02-01", "2026-02-24")]
+    #[case("2024-02-28T23:59:59Z", "2024-02-01", "2024-02-29")]
+    #[case("2026-12-31T00:00:00Z", "2026-12-01", "2027-01-01")]
+    #[case("2026-03-01T00:00:00Z", "2026-03-01", "2026-03-02")]
+    fn knows_the_month_to_date(#[case] text: &str, #[case] first: &str, #[case] tomorrow: &str) {
+        let instant = Instant::parse(text).unwrap();
+        assert_eq!(instant.month_start(), first);
+        assert_eq!(instant.tomorrow().unwrap(), tomorrow);
     }
 
     #[test]

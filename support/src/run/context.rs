@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::{AnyCheck, CodeSource};
@@ -12,13 +12,14 @@ use super::clock::Instant;
 use super::documents::{Documents, take_in_handoff};
 use super::finding::{Finding, Outcome};
 use super::judge::Judgement;
-use super::lane::{Lane, Phase, Step, Stop};
+use super::lane::{Closing, Lane, Phase, Step, Stop};
 use super::objects::Objects;
 use super::observation::{Answer, Observation, Observations};
 use super::outcome::{Decision, EvidenceFile, Mode, RunBasis};
 use super::publication::Publication;
 use super::repository::Repository;
-use crate::evidence::{Artifact, Destination, Door, Durable, Got, Put, Receipt, Store};
+use super::stored::Stored;
+use crate::evidence::{Artifact, Destination, Door, Durable, Got, PublishError, Put, Receipt, Store};
 use crate::plan::Plan;
 use crate::registry::{self, Handles, Resolved, fill_pattern};
 use crate::substrate::Substrate;
@@ -32,6 +33,20 @@ pub struct Ids {
     /// The instant in it.
     pub instant: Instant,
 }
+
+/// When a lane ran, and under which ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// The lane's own execution id.
+    pub execution_id: String,
+    /// The id of the phase's execution that it ran in.
+    pub phase_execution_id: String,
+    /// The instant of that execution.
+    pub instant: Instant,
+}
+
+/// How the name of an observation begins that says what became of a file.
+const PUBLISHED: &str = "publish:";
 
 /// The substrate of one execution, once the entry is passed.
 pub struct World<'a> {
@@ -107,6 +122,8 @@ pub struct LaneRun<'a> {
     pub(crate) lane: &'a Lane,
     pub(crate) documents: &'a Documents,
     pub(crate) ids: &'a Ids,
+    /// The execution that a lane alone goes on from.
+    pub(crate) stored: Option<&'a Stored>,
     pub(crate) mode: Mode,
     pub(crate) basis: RunBasis,
     pub(crate) expected_account: Option<&'a str>,
@@ -137,6 +154,8 @@ pub struct File<'f> {
 pub enum To<'f> {
     /// Under the control evidence of this phase execution.
     RunControl,
+    /// Under the control evidence of this lane's own execution.
+    LaneControl,
     /// At this key, as one of a group that is closed by the first refusal.
     Key {
         /// The key in the evidence bucket.
@@ -183,10 +202,134 @@ impl<'a> LaneRun<'a> {
         &self.ids.execution
     }
 
-    /// The execution id of a lane: `m3b_20260213T214223Z`.
+    /// The execution id of a lane: `m3b_20260213T214223Z`. Of a lane that this one goes on from, where it runs alone,
+    /// the id of then.
     #[must_use]
     pub fn execution_id_of(&self, lane: &Lane) -> String {
-        format!("{}_{}", lane.short(), self.ids.instant.compact())
+        format!("{}_{}", lane.short(), self.home_of(lane).0.instant.compact())
+    }
+
+    /// The execution id of this lane.
+    #[must_use]
+    pub fn own_execution_id(&self) -> String {
+        self.execution_id_of(self.lane)
+    }
+
+    /// The execution in which a lane ran, and its folder.
+    fn home_of(&self, lane: &Lane) -> (&'a Ids, &'a PathBuf) {
+        match self.stored {
+            Some(stored) if lane.id != self.lane.id => (&stored.ids, &stored.folder),
+            _ => (self.ids, self.folder),
+        }
+    }
+
+    /// The local path that a plan documents for a file of this lane.
+    #[must_use]
+    pub fn documented_file(&self, name: &str) -> String {
+        let phase = self.phase.id.to_ascii_lowercase();
+        format!("runs/dev_substrate/{}/{phase}/{}/{name}", self.phase.track, self.execution_id_of(self.lane))
+    }
+
+    /// Where a documented path `runs/…/<lane execution id>/…` of this chain of lanes really lies.
+    pub(crate) fn kept_at(&self, path: &str) -> Option<PathBuf> {
+        self.phase.lanes.iter().find_map(|lane| {
+            let id = self.execution_id_of(lane);
+            let (_, rest) = path.split_once(&format!("/{id}/"))?;
+            Some(self.home_of(lane).1.join(id).join(rest))
+        })
+    }
+
+    /// A file that an earlier lane left, read again from disk.
+    ///
+    /// # Errors
+    /// In words: when it is not there, or no JSON.
+    pub fn left_by(&self, lane: &str, name: &str) -> Result<Value, String> {
+        let lane = self.phase.lane(lane).ok_or_else(|| format!("the phase has no lane {lane}"))?;
+        let path = format!("{}/{name}", self.execution_id_of(lane));
+        let bytes = std::fs::read(self.home_of(lane).1.join(&path)).map_err(|e| format!("{path}: {e}"))?;
+        serde_json::from_slice(&bytes).map_err(|e| format!("{path} is no JSON: {e}"))
+    }
+
+    /// The key of a file under the control evidence of a lane's execution.
+    ///
+    /// # Errors
+    /// When the phase has no such lane.
+    pub fn control_key_of(&self, lane: &str, name: &str) -> Result<String, Stop> {
+        let lane = self.lane_of_phase(lane)?;
+        Ok(format!("{}{name}", self.phase.run_control.replace("{id}", &self.execution_id_of(lane))))
+    }
+
+    /// Whether all these checks of this lane are met by what it has observed so far.
+    #[must_use]
+    pub fn met(&self, checks: &[&'static dyn AnyCheck]) -> bool {
+        checks.iter().all(|check| check.judge(self.lane.id, &self.books.observations).outcome == Outcome::Met)
+    }
+
+    /// The open codes among these checks of this lane, each once, with what was found.
+    #[must_use]
+    pub fn open_among(&self, checks: &[&'static dyn AnyCheck]) -> BTreeMap<String, String> {
+        checks
+            .iter()
+            .map(|check| check.judge(self.lane.id, &self.books.observations))
+            .filter(super::judge::opens)
+            .map(|finding| (finding.code, finding.why))
+            .collect()
+    }
+
+    /// What is not met in another lane, by its code: every check of it judged again, from the observations as they are
+    /// stored. A check that is only blocked is not met either; it stands under the code that blocks it.
+    ///
+    /// # Errors
+    /// When the phase has no such lane, or the observations cannot be stored and read again.
+    pub fn open_in(&self, lane: &str) -> Result<BTreeMap<String, String>, Stop> {
+        let lane = self.lane_of_phase(lane)?;
+        let stored = serde_json::to_vec(&self.books.observations).map_err(|e| Stop::Fault(e.to_string()))?;
+        let read: Observations = serde_json::from_slice(&stored).map_err(|e| Stop::Fault(e.to_string()))?;
+        Ok(lane
+            .checks
+            .iter()
+            .map(|check| super::judge::judged(*check, lane.id, &read, self.plan()))
+            .filter(|finding| finding.outcome != Outcome::Met)
+            .map(|finding| (finding.blocked_by.unwrap_or(finding.code), finding.why))
+            .collect())
+    }
+
+    /// What became of every file that a lane tried to publish, by file name.
+    ///
+    /// # Errors
+    /// When what was taken down of one has another shape.
+    pub fn publications_of(&self, lane: &str) -> Result<BTreeMap<String, Publication>, Stop> {
+        let mut all = BTreeMap::new();
+        for observation in self.books.observations.of_lane(lane) {
+            if let Some(file) = observation.name.strip_prefix(PUBLISHED) {
+                all.insert(file.to_owned(), self.fact(&format!("{lane}/{}", observation.name))?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// When and under which ids a lane ran. Of a lane that this one goes on from, where it runs alone, those of then.
+    ///
+    /// # Errors
+    /// When the phase has no such lane.
+    pub fn executed(&self, lane: &str) -> Result<Executed, Stop> {
+        let lane = self.lane_of_phase(lane)?;
+        let (ids, _) = self.home_of(lane);
+        Ok(Executed {
+            execution_id: self.execution_id_of(lane),
+            phase_execution_id: ids.execution.clone(),
+            instant: ids.instant,
+        })
+    }
+
+    fn lane_of_phase(&self, lane: &str) -> Result<&'a Lane, Stop> {
+        self.phase.lane(lane).ok_or_else(|| Stop::Fault(format!("the phase has no lane {lane}")))
+    }
+
+    /// What the environment gives for `name`, where the lane says that it may.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&'a str> {
+        self.documents.given.get(name).map(String::as_str)
     }
 
     /// The execution ids of all lanes of the phase, by `m3a`, `m3b`.
@@ -307,6 +450,12 @@ impl<'a> LaneRun<'a> {
             .map_err(|why| Stop::Fault(format!("{} needs the fact `{name}`: {why:?}", self.lane.id)))
     }
 
+    /// Whether the call behind an observation of this lane gave no answer.
+    #[must_use]
+    pub fn gave_no_answer(&self, name: &str) -> bool {
+        self.books.observations.failed(self.lane.id, &[name]).is_some()
+    }
+
     /// Goes on only if the check is met now.
     ///
     /// # Errors
@@ -331,6 +480,12 @@ impl<'a> LaneRun<'a> {
         run_control_key(self.phase, self.ids, name)
     }
 
+    /// The key of a file under the control evidence of this lane's own execution.
+    #[must_use]
+    pub fn lane_control_key(&self, name: &str) -> String {
+        format!("{}{name}", self.phase.run_control.replace("{id}", &self.execution_id_of(self.lane)))
+    }
+
     /// The bucket that evidence goes to.
     ///
     /// # Errors
@@ -353,30 +508,40 @@ impl<'a> LaneRun<'a> {
         }
         let bucket = self.evidence_bucket()?;
         let (key, group) = match &file.to {
-            To::RunControl => (self.run_control_key(file.name), "run_control"),
-            To::Key { key, group } => (key.clone(), *group),
+            To::RunControl => (self.run_control_key(file.name), "run_control".to_owned()),
+            // Another lane has another prefix: what stands in the way of one says nothing of the next.
+            To::LaneControl => (self.lane_control_key(file.name), self.own_execution_id()),
+            To::Key { key, group } => (key.clone(), (*group).to_owned()),
         };
         let local = format!("{}/{}", self.execution_id_of(self.lane), file.name);
         let artifact = Artifact::new(local.clone(), file.body, file.minimum_fields);
         let store = BucketStore { objects: &world.objects, bucket: &bucket };
-        let destination =
-            Destination::Durable(Durable { store: &store, bucket: &bucket, key: key.clone(), group: group.to_owned() });
+        let destination = Destination::Durable(Durable { store: &store, bucket: &bucket, key: key.clone(), group });
         let published = self.door.publish(&artifact, &destination);
-        let name = format!("publish:{}", file.name);
-        let source = format!("the evidence door, to s3://{bucket}/{key}");
+        self.take_down(file.name, &format!("the evidence door, to s3://{bucket}/{key}"), published, file.documented)
+    }
+
+    fn take_down(
+        &mut self,
+        name: &str,
+        source: &str,
+        published: Result<Receipt, PublishError>,
+        documented: Option<String>,
+    ) -> Result<Receipt, Stop> {
+        let name = format!("{PUBLISHED}{name}");
         match published {
             Ok(receipt) => {
                 self.books.keep(&receipt, self.mode);
                 let done = Publication::Published {
-                    documented: file.documented,
+                    documented,
                     receipt: Box::new(receipt.reproducible()),
                     preflight: self.mode == Mode::Preflight,
                 };
-                self.observe(&name, &source, &done)?;
+                self.observe(&name, source, &done)?;
                 Ok(receipt)
             }
             Err(error) => {
-                self.observe(&name, &source, &Publication::stopped(&error))?;
+                self.observe(&name, source, &Publication::stopped(&error))?;
                 Err(Stop::Fault(error.to_string()))
             }
         }
@@ -469,6 +634,63 @@ impl<'a> LaneRun<'a> {
         let stored = serde_json::to_vec(&self.books.observations).map_err(|e| Stop::Fault(e.to_string()))?;
         let read: Observations = serde_json::from_slice(&stored).map_err(|e| Stop::Fault(e.to_string()))?;
         Ok(judgement.decide(&read, true))
+    }
+
+    /// The findings of a lane before this one, judged from what is observed now; only for lanes that close the phase.
+    ///
+    /// # Errors
+    /// When this lane is none of them.
+    pub fn findings_of(&self, lane: &str) -> Result<Vec<Finding>, Stop> {
+        let judgement = self.judgement.ok_or_else(|| {
+            Stop::Fault(format!("{} asked for the findings of {lane} before a decision", self.lane.id))
+        })?;
+        Ok(judgement.findings_of(lane, &self.books.observations))
+    }
+
+    /// How the lanes of the phase came out so far, in their order: `M3.A` and `closed`, `held`, `blocked`, `not run`.
+    ///
+    /// # Errors
+    /// When this lane does not close the phase.
+    pub fn lane_states(&self) -> Result<Vec<(String, &'static str)>, Stop> {
+        let judgement = self
+            .judgement
+            .ok_or_else(|| Stop::Fault(format!("{} asked for the states of lanes before a decision", self.lane.id)))?;
+        Ok(self
+            .phase
+            .lanes
+            .iter()
+            .filter(|lane| lane.closing == Closing::No)
+            .map(|lane| (lane.id.to_owned(), judgement.state_of(lane.id, &self.books.observations)))
+            .collect())
+    }
+
+    /// Publishes a text by the one door, under this lane's control evidence, and takes down what came of it as
+    /// `publish:<name>`.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn publish_text(&mut self, name: &str, text: &str) -> Result<Receipt, Stop> {
+        let world = self.world()?;
+        if !self.store_is_open {
+            return Err(Stop::Fault(format!("{} publishes before the execution id is reserved", self.lane.id)));
+        }
+        let bucket = self.evidence_bucket()?;
+        let key = self.lane_control_key(name);
+        let local = format!("{}/{name}", self.execution_id_of(self.lane));
+        let store = BucketStore { objects: &world.objects, bucket: &bucket };
+        let to = Durable { store: &store, bucket: &bucket, key: key.clone(), group: self.own_execution_id() };
+        let published = self.door.publish_bytes(&local, text.as_bytes(), &Destination::Durable(to));
+        self.take_down(name, &format!("the evidence door, to s3://{bucket}/{key}"), published, None)
+    }
+
+    /// Where documents are edited that the phase closes: copies below the execution's folder; in a live run that may
+    /// write, the plan repository itself.
+    #[must_use]
+    pub fn closure_root(&self) -> PathBuf {
+        match (self.basis, self.mode) {
+            (RunBasis::Live, Mode::Commit) => self.repository().root().to_owned(),
+            _ => self.folder.join("closure"),
+        }
     }
 
     /// The checks of the phase by the plan's code that they raise.

@@ -1,5 +1,6 @@
 //! Finding and reading what a plan obeys: registry, runbook, handoff.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -40,6 +41,8 @@ pub struct Documents {
     pub runbook_path: Option<String>,
     /// The lock's text, where there is one.
     pub lock_text: Option<String>,
+    /// Values that the environment gives, by name; see [`Documents::give`].
+    pub given: BTreeMap<String, String>,
     /// What was read, by digest.
     pub inputs: Vec<InputDigest>,
     /// Authority inputs that are listed and absent, and that nothing reads.
@@ -132,6 +135,7 @@ impl Documents {
             handoff,
             runbook_path,
             lock_text: None,
+            given: BTreeMap::new(),
             inputs,
             absent,
         })
@@ -143,6 +147,12 @@ impl Documents {
     pub fn add_lock(&mut self, path: &str, text: &str) {
         self.inputs.push(digest("lock", path, text.as_bytes()));
         self.lock_text = Some(text.to_owned());
+    }
+
+    /// Takes in what the environment says, where a lane lets it: an input like the others.
+    pub fn give(&mut self, name: &str, value: &str) {
+        self.inputs.push(digest("environment", name, value.as_bytes()));
+        self.given.insert(name.to_owned(), value.to_owned());
     }
 }
 

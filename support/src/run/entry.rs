@@ -170,9 +170,10 @@ fn claimed(plan: &Plan) -> impl Iterator<Item = (&str, &Place)> {
         .chain(plan.claims.iter().flat_map(|c| c.codes.iter().map(|code| (code.as_str(), &c.place))))
 }
 
-/// Whether a check that raises `raised` measures `code`: it is the same, or follows from it.
+/// Whether a check that raises `raised` measures `code`: it is the same, or one of the two follows from the other.
 fn stands_for(phase: &Phase, raised: &str, code: &str) -> bool {
-    raised == code || phase.entails.iter().any(|e| e.root == code && e.code == raised)
+    let entails = |root: &str, follows: &str| phase.entails.iter().any(|e| e.root == root && e.code == follows);
+    raised == code || entails(code, raised) || entails(raised, code)
 }
 
 fn measure(phase: &Phase, code: &str, place: super::outcome::Spot, findings: &[Finding]) -> RegisterClaim {

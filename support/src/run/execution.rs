@@ -21,6 +21,7 @@ use super::outcome::{
     RunBasis, Verdict,
 };
 use super::settings::Settings;
+use super::stored::Stored;
 use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below};
 use crate::substrate::{Substrate, SubstrateKind};
 
@@ -74,6 +75,8 @@ pub struct Execution<'a> {
     pub phase: &'a Phase,
     /// The documents.
     pub documents: &'a Documents,
+    /// One lane alone, on the evidence of an earlier execution.
+    pub alone: Option<&'a Alone>,
     /// Problems of the plan, of the lock and of the bindings: each holds the gate.
     pub problems: Vec<Finding>,
     /// Words without effect on the verdict.
@@ -102,6 +105,15 @@ pub struct Execution<'a> {
     pub reporter: &'a dyn Reporter,
     /// Told what is going on.
     pub progress: &'a dyn Fn(&str),
+}
+
+/// One lane, run alone: the lanes before it are judged by what an earlier execution observed.
+#[derive(Debug, Clone)]
+pub struct Alone {
+    /// The lane, `M3.E`.
+    pub lane: &'static str,
+    /// The earlier execution.
+    pub stored: Stored,
 }
 
 struct Run<'a> {
@@ -139,18 +151,24 @@ impl Execution<'_> {
             durable: false,
         };
         run.books.notes.extend(self.documents.absent.iter().chain(&self.notes).cloned());
+        if let Some(alone) = self.alone {
+            run.go_on_from(alone);
+        }
         run.execute();
         run.conclude()
     }
 
     /// Whether nothing was filtered out, the phase's own case included.
     fn whole(&self) -> bool {
-        self.integrity && self.selected.len() == self.cases.len()
+        self.alone.is_none() && self.integrity && self.selected.len() == self.cases.len()
     }
 
     fn selected_lanes(&self) -> BTreeSet<&'static str> {
         use super::cases::CaseBinding;
         use super::check::Proof;
+        if let Some(alone) = self.alone {
+            return BTreeSet::from([alone.lane]);
+        }
         let mut lanes = BTreeSet::new();
         for case in self.cases.iter().filter(|c| self.selected.contains(&c.name)) {
             let CaseBinding::Bound(proofs) = &case.binding else { continue };
@@ -207,6 +225,19 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes over what the lanes before this one observed then.
+    fn go_on_from(&mut self, alone: &Alone) {
+        let phase = self.execution.phase;
+        for lane in phase.with_prerequisites(&BTreeSet::from([alone.lane])) {
+            if lane != alone.lane {
+                let own = alone.stored.observations.of_lane(lane).cloned();
+                own.for_each(|observation| self.books.observations.insert(observation));
+                self.lanes.insert(lane, Progress::Ran(None));
+            }
+        }
+        self.books.notes.push(format!("{} alone, on the evidence of {}", alone.lane, alone.stored.ids.execution));
+    }
+
     fn lanes_of(&self, selected: &BTreeSet<&'static str>, which: impl Fn(&Lane) -> bool) -> Vec<&'a Lane> {
         self.execution.phase.lanes.iter().filter(|l| selected.contains(l.id) && which(l)).collect()
     }
@@ -236,6 +267,7 @@ impl<'a> Run<'a> {
             lane,
             documents: self.execution.documents,
             ids: &self.ids,
+            stored: self.execution.alone.map(|alone| &alone.stored),
             mode: self.execution.settings.mode,
             basis: self.execution.basis,
             expected_account: self.execution.expected_account.as_deref(),
@@ -323,18 +355,36 @@ impl<'a> Run<'a> {
             self.lanes.insert(lane.id, Progress::Blocked(code));
             return;
         }
-        if !lane.after.is_empty() && !self.durable {
-            let known = self.open_codes();
-            if let Some(code) = self.open_store(world) {
-                let code = self.explained(&known, code);
-                self.lanes.insert(lane.id, Progress::Blocked(code));
-                return;
-            }
-            self.durable = true;
+        if !lane.after.is_empty()
+            && let Some(code) = self.store_blocker(world)
+        {
+            self.lanes.insert(lane.id, Progress::Blocked(code));
+            return;
         }
         (self.execution.progress)(lane.id);
         let stop = (lane.execute)(&mut self.lane_run(lane, Some(world), judgement)).err();
-        self.lanes.insert(lane.id, Progress::Ran(stop));
+        self.lanes.insert(lane.id, Progress::Ran(stop.clone()));
+        let (Some(publish), None | Some(Stop::By { .. })) = (lane.publish, &stop) else { return };
+        if let Some(code) = self.store_blocker(world) {
+            self.lanes.insert(lane.id, Progress::Ran(stop.or(Some(Stop::By { code }))));
+            return;
+        }
+        // Why the lane stopped first stays its reason.
+        let later = publish(&mut self.lane_run(lane, Some(world), judgement)).err();
+        self.lanes.insert(lane.id, Progress::Ran(stop.or(later)));
+    }
+
+    /// Opens the store, unless it is open; the code that stands in the way, if one does.
+    fn store_blocker(&mut self, world: &World<'_>) -> Option<String> {
+        if self.durable {
+            return None;
+        }
+        let known = self.open_codes();
+        if let Some(code) = self.open_store(world) {
+            return Some(self.explained(&known, code));
+        }
+        self.durable = true;
+        None
     }
 
     /// The code that keeps a lane from running: its own, if the store could not be opened before;

@@ -47,6 +47,19 @@ impl Judgement<'_> {
         findings
     }
 
+    /// How a lane came out.
+    pub(crate) fn state_of(&self, id: &str, observations: &Observations) -> &'static str {
+        match self.lanes.get(id) {
+            None | Some(Progress::NotSelected) => "not run",
+            Some(Progress::Blocked(_)) => "blocked",
+            Some(Progress::Ran(_)) => {
+                let findings = self.findings_of(id, observations);
+                let met = !findings.is_empty() && findings.iter().all(|f| f.outcome == Outcome::Met);
+                if met { "closed" } else { "held" }
+            }
+        }
+    }
+
     /// All findings, the phase's own first.
     pub(crate) fn findings(&self, observations: &Observations) -> Vec<Finding> {
         let mut all = self.own.clone();
@@ -95,6 +108,16 @@ pub(crate) fn lane_findings(
                 .find(|(finding, unread)| !**unread && opens(finding))
                 .map(|(finding, _)| finding.code.clone());
             match (opened, stop) {
+                (Some(code), Some(Stop::Fault(why))) => {
+                    // The code says what is open; why the lane could not go on must not be lost.
+                    let mut fault = fault(lane, why);
+                    fault.outcome = Outcome::Blocked;
+                    fault.blocked_by = Some(code.clone());
+                    if !findings.iter().any(|finding| finding.why == fault.why) {
+                        findings.push(fault);
+                    }
+                    Some(code)
+                }
                 (Some(code), _) => Some(code),
                 (None, Some(Stop::Fault(why))) => {
                     let fault = fault(lane, why);

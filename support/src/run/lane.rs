@@ -33,9 +33,11 @@ pub struct Lane {
     pub(crate) proves: &'static str,
     pub(crate) documents: Option<Body>,
     pub(crate) execute: Body,
+    pub(crate) publish: Option<Body>,
     pub(crate) checks: Vec<&'static dyn AnyCheck>,
     pub(crate) rows: Vec<(&'static str, Vec<Proof>)>,
     pub(crate) requirements: Vec<(&'static str, Vec<Proof>)>,
+    pub(crate) given: Vec<&'static str>,
 }
 
 /// Whether a lane closes the phase.
@@ -60,9 +62,11 @@ impl Lane {
             proves: "",
             documents: None,
             execute,
+            publish: None,
             checks: Vec::new(),
             rows: Vec::new(),
             requirements: Vec::new(),
+            given: Vec::new(),
         }
     }
 
@@ -94,6 +98,14 @@ impl Lane {
         self
     }
 
+    /// How it leaves its files, once it has looked. It runs also when a check of the lane is not met, so that
+    /// the files say what was found; what the body needs and was not observed keeps it from publishing.
+    #[must_use]
+    pub fn publishes(mut self, body: Body) -> Self {
+        self.publish = Some(body);
+        self
+    }
+
     /// The checks that are its own. It is closed when all of them are met.
     #[must_use]
     pub fn checks(mut self, checks: impl IntoIterator<Item = &'static dyn AnyCheck>) -> Self {
@@ -112,6 +124,13 @@ impl Lane {
     #[must_use]
     pub fn requirement(mut self, name: &'static str, proofs: impl IntoIterator<Item = Proof>) -> Self {
         self.requirements.push((name, proofs.into_iter().collect()));
+        self
+    }
+
+    /// The environment may give the value of this handle, where the registry has none.
+    #[must_use]
+    pub fn may_be_given(mut self, handle: &'static str) -> Self {
+        self.given.push(handle);
         self
     }
 
@@ -199,6 +218,11 @@ impl Phase {
         }
     }
 
+    /// The handles that the environment may give.
+    pub fn may_be_given(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.lanes.iter().flat_map(|lane| lane.given.iter().copied())
+    }
+
     /// The lane that owns a check.
     #[must_use]
     pub fn owner(&self, check: &str) -> Option<&'static str> {
@@ -216,14 +240,19 @@ impl Phase {
         self.lanes.iter().flat_map(|lane| lane.checks.iter().map(|check| (lane.id, *check)))
     }
 
-    /// The proofs of a requirement of `lane`: the lane's own, the phase's `<lane>-complete`, and
-    /// the predicates for none.
+    /// The proofs of a requirement of `lane`: the lane's own; of the phase, `<lane>-complete`, and what some lane of it
+    /// declares.
     #[must_use]
     pub fn requirement(&self, lane: &str, name: &str) -> Option<Vec<Proof>> {
         if let Some(closed) = name.strip_suffix("-complete")
             && let Some(lane) = self.lanes.iter().find(|l| l.id.eq_ignore_ascii_case(closed))
         {
             return Some(vec![Proof::Lane(lane.id)]);
+        }
+        if lane == self.id {
+            // What the phase's own completion boxes ask is declared by the lane that does it.
+            let mut declared = self.lanes.iter().flat_map(|lane| &lane.requirements);
+            return declared.find(|(n, _)| *n == name).map(|(_, proofs)| proofs.clone());
         }
         self.lane(lane)?.requirements.iter().find(|(n, _)| *n == name).map(|(_, proofs)| proofs.clone())
     }

@@ -1,5 +1,6 @@
 //! What a run is told from outside: the `PHASEGATE_*` variables and the few of AWS that matter here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::clock::{ClockError, Instant};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub ci: bool,
     /// The command that started this run, for re-run hints.
     pub command: String,
+    /// Values of handles that a gate lets the environment give, by name.
+    pub given: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -137,7 +140,23 @@ impl Settings {
             locked: flag("PHASEGATE_LOCKED")?,
             ci: get("CI").is_some(),
             command: command.to_owned(),
+            given: BTreeMap::new(),
         })
+    }
+
+    /// Reads the handles that gates let the environment give, through `get`.
+    #[must_use]
+    pub fn giving(
+        mut self,
+        names: impl IntoIterator<Item = &'static str>,
+        get: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        for name in names {
+            if let Some(value) = get(name).filter(|value| !value.is_empty()) {
+                self.given.insert(name.to_owned(), value);
+            }
+        }
+        self
     }
 
     /// Where evidence goes: `PHASEGATE_OUT`; else the plan repository's `runs/` for a live commit and
@@ -190,6 +209,17 @@ mod tests {
     fn what_cannot_be_meant_is_refused(#[case] vars: &[(&str, &str)], #[case] says: &str) {
         let error = read(vars).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn only_what_a_gate_names_is_taken_from_the_environment() {
+        let get = |name: &str| match name {
+            "ASKED" | "OTHER" => Some("s3://bucket/key".to_owned()),
+            "BLANK" => Some(String::new()),
+            _ => None,
+        };
+        let settings = read(&[]).unwrap().giving(["ASKED", "BLANK", "UNSET"], get);
+        assert_eq!(settings.given, BTreeMap::from([("ASKED".to_owned(), "s3://bucket/key".to_owned())]));
     }
 
     #[test]
