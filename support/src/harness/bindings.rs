@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::plan;
+use crate::run::outcome::Entails;
 
 /// One wording of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,22 @@ pub enum BindingError {
 struct File {
     #[serde(default, rename = "box")]
     boxes: Vec<Binding>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntailsFile {
+    entails: Vec<Entails>,
+}
+
+/// Reads a phase's table of entailed codes: `[[entails]]` with `root` and `code`.
+///
+/// # Errors
+/// When it is no such file.
+pub fn entails(path: &str, text: &str) -> Result<Vec<Entails>, BindingError> {
+    toml::from_str::<EntailsFile>(text)
+        .map(|file| file.entails)
+        .map_err(|e| BindingError::Unreadable { path: path.to_owned(), why: e.to_string() })
 }
 
 /// All bindings of one phase, by lane and hash.

@@ -187,3 +187,22 @@ fn track_name(track: &str) -> &'static str {
 pub fn path_of(suite: &PlanSuite<'_>) -> PathBuf {
     suite.parsed.plan.source.path.to_path_buf()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::cases::CaseBinding;
+
+    /// A plan that no code answers is no plan that passes: its gate holds, and says why.
+    #[test]
+    fn a_plan_without_a_gate_holds() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let plan = "# Plan - M9\n\n### M9.A One\nDoD:\n- [ ] it is so.\n";
+        std::fs::write(folder.path().join("platform.M9.build_plan.md"), plan).unwrap();
+        let suites = read(folder.path(), "M9", "M10", &[], None).unwrap();
+        assert_eq!(suites.len(), 1);
+        let problems = suites[0].problems();
+        assert!(problems.iter().any(|finding| finding.code == "PG-M9-no_gate"), "{problems:?}");
+        assert!(suites[0].cases.iter().all(|case| matches!(case.binding, CaseBinding::Unbound { .. })));
+    }
+}

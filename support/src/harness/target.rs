@@ -18,12 +18,13 @@ use crate::run::cases::Case;
 use crate::run::clock::{ClockError, Instant};
 use crate::run::documents::{Documents, DocumentsError};
 use crate::run::entry;
-use crate::run::execution::{Execution, ExecutionError, basis_of};
+use crate::run::execution::{Alone, Execution, ExecutionError, basis_of};
 use crate::run::finding::{Finding, Outcome};
 use crate::run::lane::Phase;
 use crate::run::outcome::{CaseState, PhaseOutcome, Reporter, RunBasis, Verdict};
 use crate::run::repository::{DocumentError, Repository};
 use crate::run::settings::Settings;
+use crate::run::stored::{Stored, StoredError};
 use crate::substrate::embedded::WorldError;
 use crate::substrate::seed::{SeedError, World};
 use crate::substrate::{Options, Substrate, SubstrateError, SubstrateKind, seed};
@@ -45,6 +46,28 @@ pub struct Target<'t> {
     pub workspace: PathBuf,
     /// The command that started it, for re-run hints.
     pub command: String,
+    /// One lane alone, on the evidence of an earlier execution; it ends in no verdict of the phase.
+    pub alone: Option<OneLane>,
+}
+
+/// One lane that is to run alone.
+#[derive(Debug, Clone)]
+pub struct OneLane {
+    /// `M3.E`.
+    pub lane: String,
+    /// The earlier execution, `m3_20260223T174307Z`.
+    pub from: String,
+    /// The track, where both have such a lane and such an execution.
+    pub track: Option<String>,
+}
+
+/// A lane alone that cannot be run.
+#[derive(Debug, thiserror::Error)]
+enum OneLaneError {
+    #[error("no plan of {phase} here has a gate with a lane {lane}{of}; `phasegate list {phase}` names the lanes")]
+    NoLane { phase: String, lane: String, of: String },
+    #[error("{lane} is a lane of {tracks}; say which is meant with --track")]
+    Several { lane: String, tracks: String },
 }
 
 /// Why a plan's gate could not be run to a verdict.
@@ -61,6 +84,8 @@ enum GateError {
     #[error(transparent)]
     Kept(#[from] WorldError),
     #[error(transparent)]
+    Stored(#[from] StoredError),
+    #[error(transparent)]
     Execution(#[from] ExecutionError),
 }
 
@@ -68,7 +93,7 @@ impl GateError {
     fn exit(&self) -> Exit {
         match self {
             Self::Repository(_) | Self::Documents(_) => Exit::Plan,
-            Self::Clock(_) => Exit::Usage,
+            Self::Clock(_) | Self::Stored(_) => Exit::Usage,
             Self::World { .. } | Self::Kept(_) | Self::Execution(_) => Exit::Evidence,
         }
     }
@@ -86,7 +111,7 @@ impl Target<'_> {
     pub fn main(&self) -> ExitCode {
         let environment = |name: &str| std::env::var(name).ok();
         let settings = match Settings::read(environment, &self.workspace, &self.workspace, &self.command) {
-            Ok(settings) => settings,
+            Ok(settings) => settings.giving(self.gates.iter().flat_map(Phase::may_be_given), environment),
             Err(error) => {
                 say(&format!("error: {error}"));
                 return Exit::Usage.into();
@@ -113,7 +138,16 @@ impl Target<'_> {
             .iter()
             .flat_map(|s| std::iter::once(s.integrity_name()).chain(s.cases.iter().map(|c| c.name.clone())))
             .collect();
-        let selected: BTreeSet<String> = all.iter().filter(|name| selects(&arguments, name)).cloned().collect();
+        let mut selected: BTreeSet<String> = all.iter().filter(|name| selects(&arguments, name)).cloned().collect();
+        if let Some(alone) = &self.alone {
+            match self.cases_of(alone, &suites) {
+                Ok(own) => selected.retain(|name| own.contains(name)),
+                Err(error) => {
+                    say(&format!("error: {error}"));
+                    return Exit::Usage;
+                }
+            }
+        }
         if arguments.list || asks_for_nothing(&arguments) || selected.is_empty() {
             let trials = all.iter().map(|name| Trial::test(name.as_str(), || Ok(()))).collect();
             let list = arguments.list;
@@ -129,7 +163,8 @@ impl Target<'_> {
         for suite in suites.iter().filter(|s| touches(s, &selected)) {
             judged.push((suite, self.judge(suite, &selected, settings, lock.as_ref())));
         }
-        let trials = judged.iter().flat_map(|(suite, judged)| trials_of(suite, judged)).collect();
+        let trials = judged.iter().flat_map(|(suite, judged)| trials_of(suite, judged));
+        let trials = trials.filter(|trial| self.alone.is_none() || selected.contains(trial.name())).collect();
         let conclusion = libtest_mimic::run(&arguments, trials);
         let mut exit = if conclusion.has_failed() { Exit::Hold } else { Exit::Advance };
         for (_, judged) in &judged {
@@ -147,6 +182,30 @@ impl Target<'_> {
             }
         }
         exit
+    }
+
+    /// The cases of a lane that runs alone: those of the one plan that has it.
+    fn cases_of(&self, alone: &OneLane, suites: &[PlanSuite<'_>]) -> Result<BTreeSet<String>, OneLaneError> {
+        let meant: Vec<&PlanSuite<'_>> = suites
+            .iter()
+            .filter(|suite| suite.phase.phase().lane(&alone.lane).is_some())
+            .filter(|suite| alone.track.as_deref().is_none_or(|track| track == suite.phase.phase().track))
+            .collect();
+        match meant.as_slice() {
+            [suite] => {
+                let own = suite.cases.iter().filter(|c| c.lane == alone.lane).map(|c| c.name.clone());
+                Ok(own.chain([suite.integrity_name()]).collect())
+            }
+            [] => Err(OneLaneError::NoLane {
+                phase: self.phase.to_owned(),
+                lane: alone.lane.clone(),
+                of: alone.track.as_deref().map_or_else(String::new, |track| format!(" in {track}")),
+            }),
+            several => {
+                let tracks: Vec<&str> = several.iter().map(|suite| suite.phase.phase().track).collect();
+                Err(OneLaneError::Several { lane: alone.lane.clone(), tracks: tracks.join(" and ") })
+            }
+        }
     }
 
     /// No plan, or none that can be read: one failing case that says so.
@@ -186,15 +245,29 @@ impl Target<'_> {
         if let Some(lock) = lock {
             documents.add_lock(lock::NAME, lock.text());
         }
+        for name in phase.may_be_given() {
+            if let Some(value) = settings.given.get(name) {
+                documents.give(name, value);
+            }
+        }
         let mut locked_cases = suite.cases.clone();
         let held = hold(suite, &documents, settings, lock, &mut locked_cases);
         let world = read_world(settings, phase)?;
-        let substrate = open_substrate(settings, phase, &documents, world.as_ref());
+        let (substrate, left_out) = match open_substrate(settings, phase, &documents, world.as_ref()) {
+            Ok((substrate, left_out)) => (Ok(substrate), left_out),
+            Err(none) => (Err(none), Vec::new()),
+        };
+        let notes: Vec<String> = held.notes.into_iter().chain(left_out).collect();
         let pinned_account = lock.and_then(Lock::account);
         let basis = basis_of(settings, pinned_account.is_some());
         let cases: BTreeSet<String> =
             suite.cases.iter().map(|c| c.name.clone()).filter(|name| selected.contains(name)).collect();
         let bar = progress_bar(phase);
+        let out = settings.out_folder(basis == RunBasis::Live, &self.workspace);
+        let alone = match self.alone.as_ref().and_then(|one| Some((one, phase.lane(&one.lane)?.id()))) {
+            Some((one, lane)) => Some(Alone { lane, stored: Stored::read(&out, phase, &one.from)? }),
+            None => None,
+        };
         let expected_account = match settings.substrate {
             SubstrateKind::Aws => pinned_account,
             _ => world.as_ref().map(World::account).or(pinned_account),
@@ -208,8 +281,9 @@ impl Target<'_> {
             let execution = Execution {
                 phase,
                 documents: &documents,
+                alone: alone.as_ref(),
                 problems: problems.clone(),
-                notes: held.notes.clone(),
+                notes: notes.clone(),
                 cases: &locked_cases,
                 selected: cases.clone(),
                 integrity: selected.contains(&suite.integrity_name()),
@@ -218,7 +292,7 @@ impl Target<'_> {
                 expected_account: expected_account.clone(),
                 instant,
                 basis,
-                out: settings.out_folder(basis == RunBasis::Live, &self.workspace),
+                out: out.clone(),
                 writer: uuid::Uuid::new_v4().to_string(),
                 reporter: self.reporter,
                 progress: &|lane| bar.set_message(lane.to_owned()),
@@ -291,12 +365,13 @@ enum NoSubstrate {
     Seed(#[from] SeedError),
 }
 
+/// The substrate, and what of the world could not be put into it.
 fn open_substrate(
     settings: &Settings,
     phase: &Phase,
     documents: &Documents,
     world: Option<&World>,
-) -> Result<Substrate, NoSubstrate> {
+) -> Result<(Substrate, Vec<String>), NoSubstrate> {
     let unresolved = |why: String| NoSubstrate::Region { handle: phase.region.to_owned(), why };
     let resolved = documents.handles.resolve(phase.region).map_err(|e| unresolved(e.to_string()))?;
     let region = resolved.text().map_err(|e| unresolved(e.to_string()))?;
@@ -304,12 +379,10 @@ fn open_substrate(
     options.endpoint.clone_from(&settings.endpoint);
     options.world_dir.clone_from(&settings.world_dir);
     let substrate = Substrate::open(&options)?;
-    if let Some(world) = world
-        && (settings.substrate == SubstrateKind::Embedded || settings.seed)
-    {
-        seed::apply(&substrate, world)?;
-    }
-    Ok(substrate)
+    let seeded = world.filter(|_| settings.substrate == SubstrateKind::Embedded || settings.seed);
+    let seeded = seeded.map(|world| seed::apply(&substrate, world)).transpose()?.unwrap_or_default();
+    let left_out = seeded.left_out.into_iter().map(|what| format!("not seeded: {what}")).collect();
+    Ok((substrate, left_out))
 }
 
 /// The wall clock for `aws`; else the clock that is set, else where the world stands.
