@@ -70,6 +70,7 @@ fn gate(suite: &PlanSuite<'_>, phase: &Phase, world: &World) -> u64 {
     let execution = Execution {
         phase,
         documents: &documents,
+        alone: None,
         problems: suite.problems(),
         notes: Vec::new(),
         integrity: true,

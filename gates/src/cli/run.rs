@@ -4,7 +4,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 use support::harness::exit::Exit;
-use support::harness::target::Target;
+use support::harness::target::{OneLane, Target};
+use support::run::lane::Phase;
 use support::run::settings::Settings;
 
 use super::phases::{GATED, gated, id_of};
@@ -23,6 +24,15 @@ pub(super) struct Run {
     /// Fail where gates.lock pins nothing for the phase; the same as PHASEGATE_LOCKED=1
     #[arg(long)]
     locked: bool,
+    /// Run one lane alone, on what the execution of --from observed and left; it never gives the phase's verdict
+    #[arg(long, value_name = "LANE", requires = "from")]
+    lane: Option<String>,
+    /// The execution that --lane goes on from, as its folder is named: m3_20260223T174307Z
+    #[arg(long, value_name = "EXECUTION", requires = "lane")]
+    from: Option<String>,
+    /// The track of --lane, where two have such a lane
+    #[arg(long, value_name = "TRACK", requires = "lane")]
+    track: Option<String>,
     /// A filter, and flags of cargo's test harness
     #[arg(last = true, value_name = "FILTER")]
     arguments: Vec<OsString>,
@@ -50,8 +60,9 @@ impl Run {
         if root.to_str().is_none() {
             return Err(CliError::Usage(format!("{} is not UTF-8", root.display())));
         }
-        let settings = Settings::read(environment, &here, &here, &command)?;
         let gates = phase.gates()?;
+        let settings = Settings::read(environment, &here, &here, &command)?;
+        let settings = settings.giving(gates.iter().flat_map(Phase::may_be_given), environment);
         let target = Target {
             phase: phase.id,
             next: phase.next,
@@ -59,8 +70,14 @@ impl Run {
             reporter: &reports::Reports,
             workspace: here,
             command,
+            alone: self.alone(),
         };
         Ok(target.run(self.arguments.iter().cloned(), &settings, false))
+    }
+
+    fn alone(&self) -> Option<OneLane> {
+        let (lane, from) = (self.lane.clone()?, self.from.clone()?);
+        Some(OneLane { lane: lane.to_ascii_uppercase(), from, track: self.track.clone() })
     }
 
     /// The command for running one case again.
@@ -72,6 +89,12 @@ impl Run {
         }
         if self.locked {
             words.push("--locked".to_owned());
+        }
+        for (flag, value) in [("--lane", &self.lane), ("--from", &self.from), ("--track", &self.track)] {
+            if let Some(value) = value {
+                words.push(flag.to_owned());
+                words.push(shlex::try_quote(value).map_or_else(|_| value.clone(), |quoted| quoted.into_owned()));
+            }
         }
         words.push("--".to_owned());
         words.join(" ")

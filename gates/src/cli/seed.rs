@@ -39,6 +39,9 @@ impl Seed {
             seeded.made,
             seeded.kept
         )?;
+        for left_out in &seeded.left_out {
+            writeln!(out, "left out: {left_out}")?;
+        }
         Ok(Exit::Advance)
     }
 }

@@ -1,5 +1,6 @@
 //! M3, run pinning: one gate for each track.
 
+pub mod dev_full;
 pub mod dev_min;
 
 use support::harness::bindings::BindingError;
@@ -10,5 +11,5 @@ use support::run::lane::Phase;
 /// # Errors
 /// When a binding file that was compiled in contradicts itself.
 pub fn gates() -> Result<Vec<Phase>, BindingError> {
-    Ok(vec![dev_min::phase()?])
+    Ok(vec![dev_full::phase()?, dev_min::phase()?])
 }
