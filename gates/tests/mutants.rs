@@ -62,32 +62,51 @@ struct Tally {
     broken: Vec<String>,
 }
 
+const SOURCES: [&str; 3] = ["registry", "world", "handoff"];
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let names = ["registry", "world", "handoff", "list"].map(|name| format!("dev_min::M3::mutants::{name}"));
-    if arguments.list {
-        let trials = names.iter().map(|name| Trial::test(name.clone(), || Ok(()))).collect();
-        return libtest_mimic::run(&arguments, trials).exit_code();
-    }
+    let mut arguments = Arguments::from_args();
     let gates = gates::m3::gates().unwrap();
-    let mut mutants = mutant::all(&Stage::set().unwrap()).unwrap();
-    let found = mutants.len();
-    // A filter with a slash selects mutants by their id.
-    let mut arguments = arguments;
-    if let Some(filter) = arguments.filter.clone().filter(|f| f.contains('/')) {
-        mutants.retain(|m| m.id.contains(filter.as_str()));
+    // A filter with a slash selects mutants by their id, `dev_min/registry/DB_NAME`; one by a track's name selects that track.
+    let filter = arguments.filter.clone().filter(|f| f.contains('/'));
+    if filter.is_some() {
         arguments.filter = None;
     }
+    let mut trials = Vec::new();
+    for phase in &gates {
+        let names = names(phase);
+        let wanted = |name: &String| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+        if arguments.list {
+            trials.extend(names.iter().map(|name| Trial::test(name.clone(), || Ok(()))));
+        } else if names.iter().any(wanted) {
+            trials.extend(of_track(&gates, phase, filter.as_deref()));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn names(phase: &Phase) -> [String; 4] {
+    ["registry", "world", "handoff", "list"].map(|name| format!("{}::{}::mutants::{name}", phase.track, phase.id))
+}
+
+fn of_track(gates: &[Phase], phase: &Phase, filter: Option<&str>) -> Vec<Trial> {
+    let track = phase.track;
+    let names = names(phase);
+    let mut mutants = mutant::all(track, &Stage::set(track).unwrap()).unwrap();
+    let found = mutants.len();
+    if let Some(filter) = filter {
+        mutants.retain(|m| format!("{track}/{}", m.id).contains(filter));
+    }
     let whole = mutants.len() == found;
-    let (list, mut wrong) = read_list(&mutants, whole);
+    let (list, mut wrong) = read_list(track, &mutants, whole);
     let inert: Vec<Regex> = list.iter().map(|(field, _)| field.clone()).collect();
-    let tally = run(&gates, &mutants, &inert);
+    let tally = run(gates, track, &mutants, &inert);
     // The share is one of the values that the lanes read: what no lane reads can hold nothing.
     let unread =
         tally.inert.iter().filter(|id| list.iter().any(|(field, unread)| *unread && field.is_match(id))).count();
     let read = mutants.len() - unread;
     println!(
-        "mutants={} unread={unread} read={read} held={} inert={} survived={} share={:.1}%",
+        "{track} mutants={} unread={unread} read={read} held={} inert={} survived={} share={:.1}%",
         mutants.len(),
         tally.held.len(),
         tally.inert.len() - unread,
@@ -101,7 +120,7 @@ fn main() -> ExitCode {
         wrong.push("no mutant was held: the gate was not asked".to_owned());
     }
     let mut trials = vec![trial(&names[3], wrong)];
-    for (name, source) in names.iter().zip(["registry", "world", "handoff"]) {
+    for (name, source) in names.iter().zip(SOURCES) {
         let own = |id: &&String| id.starts_with(source);
         let mut wrong: Vec<String> = tally.broken.iter().filter(own).cloned().collect();
         let survivors = tally.survived.iter().filter(own);
@@ -113,7 +132,7 @@ fn main() -> ExitCode {
         }
         trials.push(trial(name, wrong));
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trials
 }
 
 fn trial(name: &str, wrong: Vec<String>) -> Trial {
@@ -121,8 +140,8 @@ fn trial(name: &str, wrong: Vec<String>) -> Trial {
 }
 
 /// The list's entries, and what is wrong with the list itself.
-fn read_list(mutants: &[Mutant], whole: bool) -> (Vec<(Regex, bool)>, Vec<String>) {
-    let path = rig::workspace().join("fixtures/drills").join(rig::TRACK).join("inert.toml");
+fn read_list(track: &str, mutants: &[Mutant], whole: bool) -> (Vec<(Regex, bool)>, Vec<String>) {
+    let path = rig::workspace().join("fixtures/drills").join(track).join("inert.toml");
     let list: Inert = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut wrong = Vec::new();
     let mut entries = Vec::new();
@@ -141,7 +160,7 @@ fn read_list(mutants: &[Mutant], whole: bool) -> (Vec<(Regex, bool)>, Vec<String
 
 /// Those that must hold run one by one. Those that are inert run together, for what advances together advances alone; a group that holds
 /// is halved until the ones that hold are named.
-fn run(gates: &[Phase], mutants: &[Mutant], list: &[Regex]) -> Tally {
+fn run(gates: &[Phase], track: &'static str, mutants: &[Mutant], list: &[Regex]) -> Tally {
     let (inert, must): (Vec<&Mutant>, Vec<&Mutant>) =
         mutants.iter().partition(|m| list.iter().any(|e| e.is_match(&m.id)));
     let mut groups: BTreeMap<String, Vec<&Mutant>> = BTreeMap::new();
@@ -172,7 +191,7 @@ fn run(gates: &[Phase], mutants: &[Mutant], list: &[Regex]) -> Tally {
                         continue;
                     };
                     // A panic of the gate is no hold; the thread lives on, or the others would wait for it for ever.
-                    let result = std::panic::catch_unwind(AssertUnwindSafe(|| advances(gates, &group)))
+                    let result = std::panic::catch_unwind(AssertUnwindSafe(|| advances(gates, track, &group)))
                         .unwrap_or_else(|_| Err("it panicked".to_owned()));
                     let mut tally = tally.lock().unwrap();
                     let ids = group.iter().map(|m| m.id.clone());
@@ -196,8 +215,8 @@ fn run(gates: &[Phase], mutants: &[Mutant], list: &[Regex]) -> Tally {
 }
 
 /// Whether the gate advances on these mutants together; `Err` when they cannot be made.
-fn advances(gates: &[Phase], group: &[&Mutant]) -> Result<bool, String> {
-    let stage = Stage::set()?;
+fn advances(gates: &[Phase], track: &'static str, group: &[&Mutant]) -> Result<bool, String> {
+    let stage = Stage::set(track)?;
     // The last ones first, so that places that were counted stay where they are.
     for mutant in group.iter().rev() {
         mutant.apply(&stage)?;

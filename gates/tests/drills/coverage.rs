@@ -15,7 +15,7 @@ use support::run::outcome::PhaseOutcome;
 use super::drill::Run;
 
 /// Codes that the phase itself opens, without a check of a lane.
-const PHASE_CODES: [&str; 15] = [
+const PHASE_CODES: [&str; 17] = [
     "PG-M3-account",
     "PG-M3-code_undefined",
     "PG-M3-execution_id_taken",
@@ -31,6 +31,8 @@ const PHASE_CODES: [&str; 15] = [
     "PG-M3.C-lane_fault",
     "PG-M3.D-lane_fault",
     "PG-M3.E-lane_fault",
+    "PG-M3.F-lane_fault",
+    "PG-M3.G-lane_fault",
 ];
 
 /// `unreachable.toml`.
@@ -38,10 +40,18 @@ const PHASE_CODES: [&str; 15] = [
 #[serde(deny_unknown_fields)]
 struct Unreachable {
     /// Checks that nothing outside can open by themselves.
+    #[serde(default)]
     check: Vec<Forged>,
     /// Codes of the phase that nothing outside can open.
     #[serde(default)]
     code: Vec<Reasoned>,
+}
+
+impl Unreachable {
+    fn read(folder: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(folder.join("unreachable.toml")).map_err(|e| e.to_string())?;
+        toml::from_str(&text).map_err(|e| e.to_string())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,15 +82,14 @@ pub fn trials(
     runs: &[(Run, Duration)],
     loaded: &BTreeSet<String>,
 ) -> Vec<(String, Result<(), String>)> {
-    let mut trials = vec![("found".to_owned(), found(runs)), ("codes_of_the_plan".to_owned(), codes_of_the_plan(runs))];
-    let unreachable: Unreachable = match std::fs::read_to_string(folder.join("unreachable.toml"))
-        .map_err(|e| e.to_string())
-        .and_then(|text| toml::from_str(&text).map_err(|e| e.to_string()))
-    {
+    let unreachable = match Unreachable::read(folder) {
         Ok(list) => list,
         Err(why) => return vec![("unreachable".to_owned(), Err(why))],
     };
-    trials.push(("codes_of_the_phase".to_owned(), codes_of_the_phase(runs, &unreachable.code)));
+    let mut trials = vec![
+        ("found".to_owned(), found(runs)),
+        ("codes_of_the_plan".to_owned(), codes_of_the_plan(runs, phase, &unreachable)),
+    ];
     let listed: BTreeSet<&str> = unreachable.check.iter().map(|f| f.check.as_str()).collect();
     for (lane, check) in phase.checks() {
         let name = check.name();
@@ -116,24 +125,56 @@ fn found(runs: &[(Run, Duration)]) -> Result<(), String> {
     Err(format!("{} drills, {controls} of them without a fault; one control and some drills are needed", runs.len()))
 }
 
-fn drilled(runs: &[(Run, Duration)]) -> BTreeSet<&str> {
-    runs.iter().flat_map(|(run, _)| run.drill.roots.iter().map(String::as_str)).collect()
-}
+/// How many of a plan's codes may stand unreachable.
+const MOST_UNREACHABLE: usize = 6;
 
-fn codes_of_the_plan(runs: &[(Run, Duration)]) -> Result<(), String> {
+/// Each code of the plan is opened by a drill, as a root or as one that follows; or all its checks are unreachable.
+fn codes_of_the_plan(runs: &[(Run, Duration)], phase: &Phase, unreachable: &Unreachable) -> Result<(), String> {
     let plan = runs.iter().find_map(|(run, _)| {
         let control = run.drill.is_control();
         run.played.as_ref().ok()?.plan.as_ref().filter(|_| control)
     });
     let plan = plan.ok_or("the control drill has no plan")?;
-    let drilled = drilled(runs);
-    let missing: Vec<&str> =
-        plan.codes.iter().map(|c| c.code.as_str()).filter(|code| !drilled.contains(code)).collect();
-    if missing.is_empty() && !plan.codes.is_empty() { Ok(()) } else { Err(format!("no drill opens {missing:?}")) }
+    let drilled: BTreeSet<&str> = runs
+        .iter()
+        .flat_map(|(run, _)| run.drill.roots.iter().chain(&run.drill.entailed).map(String::as_str))
+        .collect();
+    let listed: BTreeSet<&str> = unreachable.check.iter().map(|forged| forged.check.as_str()).collect();
+    let (mut missing, mut out_of_reach) = (Vec::new(), Vec::new());
+    for code in plan.codes.iter().map(|c| c.code.as_str()).filter(|code| !drilled.contains(code)) {
+        let checks: Vec<&str> = phase
+            .checks()
+            .filter(|(_, check)| check.code() == CodeSource::Plan(static_code(phase, code)))
+            .map(|(_, check)| check.name())
+            .collect();
+        let forged = !checks.is_empty() && checks.iter().all(|check| listed.contains(check));
+        if forged { out_of_reach.push(code) } else { missing.push(code) }
+    }
+    if !missing.is_empty() || plan.codes.is_empty() {
+        return Err(format!("no drill opens {missing:?}"));
+    }
+    if out_of_reach.len() > MOST_UNREACHABLE {
+        return Err(format!("{out_of_reach:?} are unreachable, at most {MOST_UNREACHABLE} codes may be"));
+    }
+    Ok(())
 }
 
-fn codes_of_the_phase(runs: &[(Run, Duration)], unreachable: &[Reasoned]) -> Result<(), String> {
-    let drilled = drilled(runs);
+/// The code as the phase's checks have it; `-` where none asks for it.
+fn static_code(phase: &Phase, code: &str) -> &'static str {
+    let codes = phase.checks().filter_map(|(_, check)| match check.code() {
+        CodeSource::Plan(own) => Some(own),
+        CodeSource::Derived(_) => None,
+    });
+    codes.into_iter().find(|own| *own == code).unwrap_or("-")
+}
+
+/// Each code of the phase itself is opened by a drill of some track, or listed unreachable with a reason.
+pub fn codes_of_the_phase(drilled: &BTreeSet<String>, folders: &[&Path]) -> Result<(), String> {
+    let mut unreachable = Vec::new();
+    for folder in folders {
+        unreachable.extend(Unreachable::read(folder)?.code);
+    }
+    let drilled: BTreeSet<&str> = drilled.iter().map(String::as_str).collect();
     let reasons: BTreeMap<&str, &str> = unreachable.iter().map(|r| (r.code.as_str(), r.reason.as_str())).collect();
     let mut wrong = Vec::new();
     for (code, reason) in &reasons {

@@ -12,7 +12,7 @@ use support::run::outcome::{Decidable, Decision, PhaseOutcome, Reporter as _, Sp
 
 use super::kit::edit::Edit;
 use super::kit::overlay::Overlay;
-use super::kit::rig::{self, Played, Stage};
+use super::kit::rig::{Played, Stage};
 use super::kit::wire::Fault;
 
 /// A drill file.
@@ -40,6 +40,11 @@ pub struct Drill {
     /// Whether a `run.json` is in the store afterwards.
     #[serde(default)]
     pub run_json: bool,
+    /// One lane alone, on the evidence of a whole run before: edits and `stored` are done between the two.
+    pub lane: Option<String>,
+    /// Edits of what the run before left, below its folder.
+    #[serde(default)]
+    pub stored: Vec<Edit>,
     #[serde(default)]
     pub edit: Vec<Edit>,
     pub world: Option<Overlay>,
@@ -72,10 +77,10 @@ impl Drill {
     }
 
     /// Breaks a fresh stage and runs the gate on it.
-    pub fn run(&self, gates: &[Phase]) -> Result<Played, String> {
-        let stage = Stage::set()?;
-        for edit in &self.edit {
-            edit.apply(&stage.repository())?;
+    pub fn run(&self, gates: &[Phase], track: &'static str) -> Result<Played, String> {
+        let stage = Stage::set(track)?;
+        if self.lane.is_none() {
+            self.edit.iter().try_for_each(|edit| edit.apply(&stage.repository()))?;
         }
         if let Some(overlay) = &self.world {
             overlay.apply(&stage.world())?;
@@ -88,7 +93,15 @@ impl Drill {
             fault.meanwhile.file = Some(disk.file.clone());
             faults.push(fault);
         }
-        stage.play(gates, &faults)
+        let tamper = |stage: &Stage, stored: &Path| {
+            self.edit.iter().try_for_each(|edit| edit.apply(&stage.repository()))?;
+            self.stored.iter().try_for_each(|edit| edit.apply(stored))
+        };
+        match &self.lane {
+            None if self.stored.is_empty() => stage.play(gates, &faults),
+            None => Err("`stored` says what is done to the evidence before a `lane` alone".to_owned()),
+            Some(lane) => stage.play_after(gates, &faults, Some((lane.as_str(), &tamper))),
+        }
     }
 
     /// Whether the gate must advance: on no fault, or on one that it must bear.
@@ -98,14 +111,17 @@ impl Drill {
 
     /// Whether it is the drill without a fault.
     pub fn is_control(&self) -> bool {
-        self.advances() && self.edit.is_empty() && self.world.is_none() && self.wire.is_empty() && self.disk.is_none()
+        self.advances()
+            && self.lane.is_none()
+            && self.edit.is_empty()
+            && self.world.is_none()
+            && self.wire.is_empty()
+            && self.disk.is_none()
     }
 
     /// Whether the quoted sentence stands where the drill says.
-    pub fn quotes_the_plan(&self) -> Result<(), String> {
-        let plan = "docs/model_spec/platform/implementation_maps/dev_substrate/platform.M3.build_plan.md";
-        let path = rig::workspace().join("fixtures/repo").join(plan);
-        let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+    pub fn quotes_the_plan(&self, plan: &Path) -> Result<(), String> {
+        let text = std::fs::read_to_string(plan).map_err(|e| e.to_string())?;
         let line = text.lines().nth(self.plan_line.saturating_sub(1)).unwrap_or_default();
         if !self.plan_sentence.trim().is_empty() && line.contains(&self.plan_sentence) {
             return Ok(());

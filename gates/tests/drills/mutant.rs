@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::Value;
+use support::plan::{AuthorityKind, Source};
 use toml::{Table, Value as Toml};
 
 use super::kit::overlay;
-use super::kit::rig::Stage;
+use super::kit::rig::{self, Stage};
 
-const REGISTRY: &str = "docs/model_spec/platform/migration_to_dev/dev_min_handles.registry.v0.md";
-const HANDOFF: &str = "runs/dev_substrate/m2_j/20260213T205715Z/m3_handoff_pack.json";
+/// Fields that say where a row belongs, or that all rows of a table share: changed alone they make no world.
+const REFERENCES: [&str; 5] = ["bucket", "repository", "state_machine", "metric", "unit"];
 
 /// One value, changed one way.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ enum Way {
 #[derive(Debug, Clone)]
 enum Place {
     /// The nth definition of a name in the registry.
-    Registry { name: String, nth: usize },
+    Registry { file: PathBuf, name: String, nth: usize },
     /// A place in a JSON file, relative to the stage's folder of that kind.
     Json { file: PathBuf, world: bool, pointer: String },
     /// A top-level value of the world.
@@ -56,15 +57,25 @@ impl Way {
 }
 
 /// All mutants of a fresh stage.
-pub fn all(stage: &Stage) -> Result<Vec<Mutant>, String> {
-    let mut mutants = registry(&stage.repository())?;
-    let handoff = read_json(&stage.repository().join(HANDOFF))?;
+pub fn all(track: &str, stage: &Stage) -> Result<Vec<Mutant>, String> {
+    let mut mutants = registry(&stage.repository(), &named(track, AuthorityKind::Registry)?)?;
+    let file = named(track, AuthorityKind::Handoff)?;
+    let handoff = read_json(&stage.repository().join(&file))?;
     for (pointer, ways) in places(&handoff) {
-        let place = Place::Json { file: PathBuf::from(HANDOFF), world: false, pointer: pointer.clone() };
+        let place = Place::Json { file: file.clone(), world: false, pointer: pointer.clone() };
         push(&mut mutants, &format!("handoff{pointer}"), &place, &ways);
     }
     mutants.extend(world(&stage.world())?);
     Ok(mutants)
+}
+
+/// The document of this kind that the track's plan names.
+fn named(track: &str, kind: AuthorityKind) -> Result<PathBuf, String> {
+    let path = rig::plan_of(track);
+    let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+    let plan = support::plan::parse(Source::new("platform.M3.build_plan.md", text), track).plan;
+    let named = plan.authority.into_iter().find(|input| input.kind == kind);
+    Ok(named.ok_or_else(|| format!("{}: names no {kind:?}", path.display()))?.path.to_path_buf())
 }
 
 fn push(mutants: &mut Vec<Mutant>, id: &str, place: &Place, ways: &[Way]) {
@@ -78,8 +89,8 @@ fn definition() -> Regex {
     Regex::new(r"^\* `(?:(?P<name>[A-Z][A-Z0-9_]+)(?: = (?P<value>.*?))?|(?P<token>\{[a-z_]+\}))`").unwrap()
 }
 
-fn registry(repository: &Path) -> Result<Vec<Mutant>, String> {
-    let text = std::fs::read_to_string(repository.join(REGISTRY)).map_err(|e| e.to_string())?;
+fn registry(repository: &Path, file: &Path) -> Result<Vec<Mutant>, String> {
+    let text = std::fs::read_to_string(repository.join(file)).map_err(|e| e.to_string())?;
     let line = definition();
     let mut seen: Vec<String> = Vec::new();
     let mut mutants = Vec::new();
@@ -88,7 +99,8 @@ fn registry(repository: &Path) -> Result<Vec<Mutant>, String> {
         let nth = seen.iter().filter(|n| **n == name).count();
         seen.push(name.clone());
         let id = if nth == 0 { format!("registry/{name}") } else { format!("registry/{name}#{}", nth + 1) };
-        push(&mut mutants, &id, &Place::Registry { name, nth }, &[Way::Changed, Way::Removed]);
+        let place = Place::Registry { file: file.to_owned(), name, nth };
+        push(&mut mutants, &id, &place, &[Way::Changed, Way::Removed]);
     }
     Ok(mutants)
 }
@@ -104,7 +116,7 @@ fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
         };
         for (row, fields) in rows.iter().enumerate() {
             let fields = fields.as_table().ok_or("a row that is no table")?;
-            let name = ["key", "name", "tag"].iter().find_map(|f| fields.get(*f)?.as_str()).unwrap_or("-");
+            let name = ["key", "name", "tag", "day"].iter().find_map(|f| fields.get(*f)?.as_str()).unwrap_or("-");
             let id = format!("world/{table}[{name}]");
             push(&mut mutants, &id, &Place::Row { table: table.clone(), row, field: None }, &[Dropped]);
             for (field, value) in fields {
@@ -128,10 +140,10 @@ fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
                             &ways,
                         );
                     }
-                } else if field == "manifest_file" {
+                } else if field == "manifest_file" || field == "definition_file" {
                     let file = PathBuf::from(value.as_str().unwrap_or_default());
                     push(&mut mutants, &format!("{id}/manifest"), &Place::Bytes { file }, &[Changed]);
-                } else if field != "bucket" && field != "repository" {
+                } else if !REFERENCES.contains(&field.as_str()) {
                     let place = Place::Row { table: table.clone(), row, field: Some(field.clone()) };
                     push(&mut mutants, &format!("{id}/{field}"), &place, &[Changed]);
                 }
@@ -192,6 +204,11 @@ fn other_text(text: &str) -> String {
         "SecureString" => "String".to_owned(),
         "eu-west-2" => "us-east-1".to_owned(),
         "" => "mutant".to_owned(),
+        "RUNNING" => "ABORTED".to_owned(),
+        "ABORTED" => "RUNNING".to_owned(),
+        json if json.starts_with('{') => r#"{"platform_run_id":"mutant"}"#.to_owned(),
+        day if day.len() == 10 && day.starts_with("2026-") => format!("2025{}", &day[4..]),
+        decimal if decimal.contains('.') && decimal.parse::<f64>().is_ok() => format!("9{decimal}"),
         digits if digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit()) => digits.chars().rev().collect(),
         other => match other.strip_suffix('Z').filter(|_| other.len() == 20 && other.contains('T')) {
             // An instant: another second.
@@ -212,7 +229,7 @@ impl Mutant {
     /// Makes it.
     pub fn apply(&self, stage: &Stage) -> Result<(), String> {
         match &self.place {
-            Place::Registry { name, nth } => self.line(&stage.repository().join(REGISTRY), name, *nth),
+            Place::Registry { file, name, nth } => self.line(&stage.repository().join(file), name, *nth),
             Place::Json { file, world, pointer } => {
                 let root = if *world { stage.world() } else { stage.repository() };
                 let path = root.join(file);
@@ -316,6 +333,7 @@ impl Mutant {
                 self.referring(world, table, |rows, field| {
                     rows.retain(|r| r.get(field).and_then(Toml::as_str) != name.as_deref())
                 });
+                drop_orphans(world);
             }
             Place::Row { table, row, field: Some(field) } => {
                 let value = row_of(world, table, *row)?.get_mut(field.as_str()).ok_or("no such field")?;
@@ -346,6 +364,8 @@ impl Mutant {
         let referring: &[(&str, &str)] = match table {
             "bucket" => &[("object", "bucket"), ("delete_marker", "bucket"), ("terraform_state", "bucket")],
             "ecr_repository" => &[("ecr_image", "repository")],
+            "role" => &[("state_machine", "role")],
+            "state_machine" => &[("execution", "state_machine")],
             _ => &[],
         };
         for (other, field) in referring {
@@ -353,6 +373,20 @@ impl Mutant {
                 change(rows, field);
             }
         }
+    }
+}
+
+/// Executions go with the machine that went with its role.
+fn drop_orphans(world: &mut Table) {
+    let machines: Vec<String> = world
+        .get("state_machine")
+        .and_then(Toml::as_array)
+        .map(|rows| rows.iter().filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
+        .unwrap_or_default();
+    if let Some(Toml::Array(rows)) = world.get_mut("execution") {
+        rows.retain(|row| {
+            row.get("state_machine").and_then(Toml::as_str).is_some_and(|m| machines.iter().any(|n| n == m))
+        });
     }
 }
 

@@ -8,28 +8,37 @@ use support::harness::suite;
 use support::plan::Plan;
 use support::run::clock::Instant;
 use support::run::documents::Documents;
-use support::run::execution::{Execution, basis_of};
+use support::run::execution::{Alone, Execution, basis_of};
 use support::run::lane::Phase;
 use support::run::outcome::PhaseOutcome;
 use support::run::repository::Repository;
 use support::run::settings::Settings;
+use support::run::stored::Stored;
 use support::substrate::seed::{self, World};
 use support::substrate::{Options, Substrate, SubstrateKind};
 use tempfile::TempDir;
 
 use super::wire::{self, Fault, Meanwhile, Others, Wire};
 
-/// Where the world of the fixtures is.
-pub const TRACK: &str = "dev_min";
-
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// The fixtures' M3 plan of a track.
+pub fn plan_of(track: &str) -> PathBuf {
+    let repository = workspace().join("fixtures/repo");
+    let found = support::plan::discover(&repository, "M3").unwrap();
+    repository.join(found.into_iter().find(|plan| plan.track == track).unwrap().path)
+}
+
+/// What is done to the stage and to the folder of an execution before a lane goes on from it.
+pub type Tamper<'t> = &'t dyn Fn(&Stage, &Path) -> Result<(), String>;
+
 /// Copies of repository and world, to be broken.
 pub struct Stage {
     folder: TempDir,
+    track: &'static str,
     /// The account that is pinned: the fixtures', whatever the world becomes.
     account: String,
 }
@@ -54,14 +63,14 @@ pub struct Played {
 }
 
 impl Stage {
-    /// Fresh copies.
-    pub fn set() -> Result<Self, String> {
+    /// Fresh copies, for the gate of one track.
+    pub fn set(track: &'static str) -> Result<Self, String> {
         let folder = TempDir::new().map_err(|e| e.to_string())?;
         let fixtures = workspace().join("fixtures");
         copy(&fixtures.join("repo"), &folder.path().join("repo"))?;
-        copy(&fixtures.join("world").join(TRACK), &folder.path().join("world"))?;
+        copy(&fixtures.join("world").join(track), &folder.path().join("world"))?;
         let world = World::read(&folder.path().join("world")).map_err(|e| e.to_string())?;
-        Ok(Self { account: world.account().to_owned(), folder })
+        Ok(Self { account: world.account().to_owned(), folder, track })
     }
 
     /// The copy of the plan repository.
@@ -76,16 +85,39 @@ impl Stage {
 
     /// Makes the world, and runs the gate of `gates` on it; `Err` when the stage itself is wrong.
     pub fn play(self, gates: &[Phase], faults: &[Fault]) -> Result<Played, String> {
+        self.play_after(gates, faults, None)
+    }
+
+    /// The same, of one lane alone: first the whole gate runs without a fault, then `tamper` is done to what it left,
+    /// then the lane goes on from there, a minute later.
+    pub fn play_after(
+        self,
+        gates: &[Phase],
+        faults: &[Fault],
+        alone: Option<(&str, Tamper<'_>)>,
+    ) -> Result<Played, String> {
         let world = World::read(&self.world()).map_err(|e| format!("the world: {e}"))?;
         let maker =
             Substrate::open(&Options::new(SubstrateKind::Embedded, world.region())).map_err(|e| e.to_string())?;
         seed::apply(&maker, &world).map_err(|e| format!("the world: {e}"))?;
         let maker = Arc::new(maker);
         let buckets = buckets_of(&self.world())?;
+        let connector = || Ok::<_, String>(maker.embedded().ok_or("no embedded world")?.connector());
+        let begins = Instant::parse(world.instant()).map_err(|e| e.to_string())?;
+        let mut lane = None;
+        let mut instant = begins;
+        if let Some((id, tamper)) = alone {
+            let calm = Wire::new(&[], connector()?, self.others(&maker, world.instant()))?;
+            let (stored, _) =
+                self.judge(gates, begins, &calm, &[], None).map_err(|e| format!("the run before: {e}"))?;
+            tamper(&self, &stored.folder)?;
+            lane = Some((id, stored.execution_id.clone()));
+            instant = begins.plus_seconds(60).map_err(|e| e.to_string())?;
+        }
         let before = objects(&maker, &buckets)?;
-        let connector = maker.embedded().ok_or("no embedded world")?.connector();
-        let wire = Wire::new(faults, connector, self.others(&maker, world.instant()))?;
-        let (outcome, plan) = match self.judge(gates, &world, &wire, faults) {
+        let wire = Wire::new(faults, connector()?, self.others(&maker, &instant.rfc3339()))?;
+        let lane = lane.as_ref().map(|(id, from)| (*id, from.as_str()));
+        let (outcome, plan) = match self.judge(gates, instant, &wire, faults, lane) {
             Ok((outcome, plan)) => (Ok(outcome), Some(plan)),
             Err(why) => (Err(why), None),
         };
@@ -96,9 +128,10 @@ impl Stage {
     fn judge(
         &self,
         gates: &[Phase],
-        world: &World,
+        instant: Instant,
         wire: &Wire,
         faults: &[Fault],
+        lane: Option<(&str, &str)>,
     ) -> Result<(Box<PhaseOutcome>, Plan), String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let environment = |name: &str| match name {
@@ -109,25 +142,43 @@ impl Stage {
         let settings = Settings::read(environment, self.folder.path(), &workspace(), "cargo test --test m3 --")
             .map_err(|e| text(&e))?;
         let suites = suite::read(&settings.repository, "M3", "M4", gates, None).map_err(|e| text(&e))?;
-        let [suite] = suites.as_slice() else { return Err(format!("{} plans of M3, one is expected", suites.len())) };
+        let suite = suites
+            .iter()
+            .find(|suite| suite.phase.phase().track == self.track)
+            .ok_or_else(|| format!("no plan of M3 is {}'s", self.track))?;
         let phase = suite.phase.phase();
+        let out = settings.out_folder(false, self.folder.path());
+        let alone = match lane {
+            None => None,
+            Some((id, from)) => {
+                let lane = phase.lane(id).ok_or_else(|| format!("no lane {id}"))?.id();
+                Some(Alone { lane, stored: Stored::read(&out, phase, from).map_err(|e| text(&e))? })
+            }
+        };
+        let of_lane = |lane: &str| alone.as_ref().is_none_or(|alone| alone.lane == lane);
         let repository = Repository::open(&settings.repository).map_err(|e| text(&e))?;
         let documents = Documents::load(repository, suite.parsed.plan.clone(), None).map_err(|e| text(&e))?;
         let substrate = substrate(&documents, phase, wire, faults);
         let execution = Execution {
             phase,
             documents: &documents,
+            alone: alone.as_ref(),
             problems: suite.problems(),
             notes: Vec::new(),
             integrity: true,
             cases: &suite.cases,
-            selected: suite.cases.iter().map(|case| case.name.clone()).collect::<BTreeSet<_>>(),
+            selected: suite
+                .cases
+                .iter()
+                .filter(|case| of_lane(&case.lane))
+                .map(|case| case.name.clone())
+                .collect::<BTreeSet<_>>(),
             settings: &settings,
             substrate: substrate.as_ref().map_err(Clone::clone),
             expected_account: Some(self.account.clone()),
-            instant: Instant::parse(world.instant()).map_err(|e| text(&e))?,
+            instant,
             basis: basis_of(&settings, false),
-            out: settings.out_folder(false, self.folder.path()),
+            out: out.clone(),
             writer: "drill".to_owned(),
             reporter: &reports::Reports,
             progress: &|_| {},
@@ -139,7 +190,7 @@ impl Stage {
     fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Others {
         let (repository, world, maker) = (self.repository(), self.world(), Arc::clone(maker));
         let stamp: String = instant.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-        let out = self.folder.path().join(format!("out/{TRACK}/m3/m3_{stamp}"));
+        let out = self.folder.path().join(format!("out/{}/m3/m3_{stamp}", self.track));
         Arc::new(move |meanwhile: &Meanwhile| {
             meanwhile.edit.iter().try_for_each(|edit| edit.apply(&repository))?;
             if let Some(file) = &meanwhile.file {
