@@ -34,7 +34,21 @@ struct Ground {
 }
 
 impl Ground {
+    /// dev_min alone: most tests ask one gate.
     fn new() -> Self {
+        let ground = Self::both_tracks();
+        let documents = ground.repo().join("docs/model_spec/platform");
+        std::fs::remove_dir_all(documents.join("implementation_maps/dev_substrate/dev_full")).unwrap();
+        std::fs::remove_dir_all(ground.repo().join("runs/dev_substrate/dev_full")).unwrap();
+        let lock = ground.lock();
+        let of = |track: &str| lock.find(&format!("[[gate]]\ntrack = \"{track}\"")).unwrap();
+        assert!(of("dev_full") < of("dev_min"));
+        let own = format!("{}{}", &lock[..of("dev_full")], &lock[of("dev_min")..]);
+        std::fs::write(ground.repo().join("gates.lock"), own).unwrap();
+        ground
+    }
+
+    fn both_tracks() -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(&workspace().join("fixtures/repo"), &folder.path().join("repo"));
         Self { folder }
@@ -129,7 +143,8 @@ fn the_committed_lock_is_up_to_date() {
 
 #[test]
 fn a_lock_is_written_checked_and_written_again_with_the_same_bytes() {
-    let ground = Ground::unlocked();
+    let ground = Ground::both_tracks();
+    std::fs::remove_file(ground.repo().join("gates.lock")).unwrap();
     ground.run(&["lock", "--check"]).exits(1).says("there is none");
     assert!(!ground.repo().join("gates.lock").exists(), "--check writes nothing");
     ground.run(&["lock", "--account", ACCOUNT]).exits(0).says("gates.lock: written").says("added    ");
@@ -306,7 +321,9 @@ fn a_repository_binds_a_wording_of_its_own() {
 fn requirement_of(text: &str) -> String {
     let lock: toml::Value =
         toml::from_str(&std::fs::read_to_string(workspace().join("fixtures/repo/gates.lock")).unwrap()).unwrap();
-    let boxes = lock["gate"][0]["box"].as_array().unwrap();
+    let gates = lock["gate"].as_array().unwrap();
+    let gate = gates.iter().find(|gate| gate["track"].as_str() == Some("dev_min")).unwrap();
+    let boxes = gate["box"].as_array().unwrap();
     boxes.iter().find(|b| b["text"].as_str() == Some(text)).unwrap()["requirement"].as_str().unwrap().to_owned()
 }
 
@@ -435,7 +452,7 @@ fn real_repositories() -> Option<PathBuf> {
 
 #[rstest]
 #[case::dev_min_m3("dev_min-m3", "m3", "dev_min", 28, 6, true)]
-#[case::dev_full_m3("dev_full-m3", "M3", "dev_full", 43, 47, false)]
+#[case::dev_full_m3("dev_full-m3", "M3", "dev_full", 43, 47, true)]
 #[case::dev_min_m1("dev_min-m1", "m1", "dev_min", 24, 0, false)]
 #[case::dev_min_m4_and_its_m3("dev_min-m4", "m3", "dev_min", 32, 44, true)]
 #[case::dev_min_m4("dev_min-m4", "m4", "dev_min", 43, 0, false)]
@@ -495,4 +512,32 @@ fn a_real_repository_without_a_lock_fails_where_one_is_asked_for() {
     let ground = Ground::new();
     let repo = root.join("dev_min-m3");
     ground.run(&["run", "m3", "--locked", "--repo", repo.to_str().unwrap()]).exits(1).says("PG-M3-lock_missing");
+}
+
+/// One lane alone goes on from what a whole run left, and never speaks for the phase.
+#[test]
+fn one_lane_runs_alone_on_stored_evidence() {
+    let ground = Ground::both_tracks();
+    let kept = ground.folder.path().join("kept");
+    let run = |words: &[&str]| {
+        let mut command = ground.command(words);
+        command.env("PHASEGATE_WORLD_DIR", &kept);
+        Said::of(command)
+    };
+    let whole = run(&["run", "m3", "--", "dev_full"]);
+    let folder = whole.exits(0).out.lines().last().unwrap().rsplit('/').nth(1).unwrap().to_owned();
+    let id = folder.as_str();
+    whole.says("dev_full M3 ADVANCE_TO_M4").says(&format!("{id}/verdict.json"));
+    let alone = run(&["run", "m3", "--lane", "m3.c", "--from", id, "--track", "dev_full"]);
+    alone.exits(0).says("dev_full M3 PARTIAL").says(&format!("M3.C alone, on the evidence of {id}"));
+    run(&["run", "m3", "--lane", "M3.C", "--from", id]).exits(2).says("say which is meant with --track");
+    run(&["run", "m3", "--lane", "M3.Z", "--from", id]).exits(2).says("no plan of M3 here has a gate with a lane M3.Z");
+    run(&["run", "m3", "--lane", "M3.I", "--from", "m3_20200101T000000Z"]).exits(2).says("name an execution");
+    run(&["run", "m3", "--lane", "M3.C"]).exits(2).says("--from");
+    // Observations that were changed are no evidence.
+    let observed = ground.folder.path().join(format!("out/dev_full/m3/{id}/observations/M3.B.json"));
+    let text = std::fs::read_to_string(&observed).unwrap();
+    std::fs::write(&observed, text.replacen("platform_2026", "platform_2025", 1)).unwrap();
+    let words = ["run", "m3", "--lane", "M3.C", "--from", id, "--track", "dev_full"];
+    run(&words).exits(2).says("the observations were changed");
 }

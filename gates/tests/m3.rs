@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         reporter: &reports::Reports,
         workspace: workspace_of(env!("CARGO_MANIFEST_DIR")),
         command: "cargo test --test m3 --".to_owned(),
+        alone: None,
     }
     .main()
 }

@@ -11,6 +11,7 @@ mod ground;
 
 mod advance;
 mod bad_input;
+mod dev_full;
 mod kept_world;
 mod preflight;
 mod races;

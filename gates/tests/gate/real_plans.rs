@@ -123,18 +123,6 @@ fn the_later_plan_lists_76_cases_and_holds_by_codes_that_it_lacks() {
     assert!(ran.stdout.contains("!! FALSE CLAIMS"), "{ran:#?}");
 }
 
-#[test]
-fn a_plan_without_a_gate_is_listed_and_holds() {
-    let Some(repository) = real("dev_full-m3") else { return };
-    let listed = Gate::new().repo(&repository).args(&["--list", "--format", "terse"]).run();
-    assert_eq!(listed.listed().len(), 90 + 1);
-    let ran = Gate::new().repo(&repository).clock(CLOCK).run();
-    let line = ran.line();
-    assert_eq!((ran.code, line.verdict.as_str(), line.track.as_str()), (1, "HOLD_M3", "dev_full"), "{ran:#?}");
-    assert!(line.roots.contains(&"PG-M3-no_gate".to_owned()), "{line:?}");
-    assert_eq!((line.cases, line.passed), (90, 0));
-}
-
 fn observed_rows(folder: &Path) -> BTreeSet<String> {
     let files = tree(&folder.join("observations"));
     let maps = files.into_values().map(|bytes| serde_json::from_slice::<BTreeMap<String, Value>>(&bytes).unwrap());

@@ -6,7 +6,7 @@ mod server;
 mod world;
 
 pub use process::{Gate, Ran};
-pub use repository::{HANDOFF, OwnCopy, PLAN, REGISTRY, fixture, json, real, tree, workspace};
+pub use repository::{HANDOFF, OwnCopy, PLAN, REGISTRY, both_tracks, fixture, json, real, tree, workspace};
 pub use server::Server;
 pub use world::{EVIDENCE, Inventory, Kept};
 

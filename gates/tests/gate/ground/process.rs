@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use super::repository::workspace;
+use super::repository::{fixture, workspace};
 
 /// No run of a gate may take longer; most take a second.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ fn built() -> PathBuf {
         .unwrap_or_else(|| panic!("cargo named no executable for m3"))
 }
 
-/// One call of the gate; its evidence goes to a temporary folder unless it is told otherwise.
+/// One call of the gate, on the fixtures' dev_min; its evidence goes to a temporary folder unless it is told otherwise.
 pub struct Gate {
     folder: TempDir,
     variables: Vec<(&'static str, OsString)>,
@@ -90,7 +90,8 @@ impl Gate {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let out = folder.path().join("out").into_os_string();
-        Self { folder, variables: vec![("PHASEGATE_OUT", out)], arguments: Vec::new() }
+        let repo = fixture().into_os_string();
+        Self { folder, variables: vec![("PHASEGATE_OUT", out), ("PHASEGATE_REPO", repo)], arguments: Vec::new() }
     }
 
     /// Sets a variable; the last one of a name counts.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,9 +16,38 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The fixture's plan repository. Never edited; [`OwnCopy`] is for that.
-pub fn fixture() -> PathBuf {
+/// The fixtures' plan repository, both tracks. Never edited; [`OwnCopy`] is for that.
+pub fn both_tracks() -> PathBuf {
     workspace().join("fixtures/repo")
+}
+
+/// What is dev_full's in the fixtures' plan repository.
+const OF_DEV_FULL: &str = "dev_full";
+
+/// The same, of dev_min alone: most tests ask one gate. Never edited either.
+pub fn fixture() -> PathBuf {
+    static ONE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dev_min-{}", std::process::id()));
+        for (path, bytes) in tree(&both_tracks()) {
+            if path.contains(OF_DEV_FULL) {
+                continue;
+            }
+            let file = folder.join(&path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            let bytes = if path == "gates.lock" { lock_of_dev_min(&bytes) } else { bytes };
+            std::fs::write(file, bytes).unwrap();
+        }
+        folder
+    });
+    ONE.clone()
+}
+
+/// The lock without the other track's gates.
+fn lock_of_dev_min(lock: &[u8]) -> Vec<u8> {
+    let lock = std::str::from_utf8(lock).unwrap();
+    let of = |track: &str| lock.find(&format!("[[gate]]\ntrack = \"{track}\"")).unwrap();
+    assert!(of("dev_full") < of("dev_min"));
+    format!("{}{}", &lock[..of("dev_full")], &lock[of("dev_min")..]).into_bytes()
 }
 
 /// A real plan repository, where there are any.
