@@ -91,12 +91,12 @@ fn gate(suite: &PlanSuite<'_>, phase: &Phase, world: &World) -> u64 {
     substrate.calls_made() - seeded
 }
 
-#[divan::bench(sample_count = 20)]
-fn whole_embedded_gate(bencher: Bencher) {
+#[divan::bench(sample_count = 20, args = ["dev_min", "dev_full"])]
+fn whole_embedded_gate(bencher: Bencher, track: &str) {
     let gates = gates::m3::gates().unwrap();
     let suites = suite::read(&workspace().join("fixtures/repo"), "M3", "M4", &gates, None).unwrap();
-    let world = World::read(&workspace().join("fixtures/world/dev_min")).unwrap();
-    let suite = &suites[0];
-    eprintln!("requests of one gate: {}", gate(suite, suite.phase.phase(), &world));
+    let world = World::read(&workspace().join("fixtures/world").join(track)).unwrap();
+    let suite = suites.iter().find(|suite| suite.phase.phase().track == track).unwrap();
+    eprintln!("requests of {track}'s gate: {}", gate(suite, suite.phase.phase(), &world));
     bencher.bench_local(|| gate(suite, suite.phase.phase(), &world));
 }
