@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use support::run::finding::Basis;
 use support::run::outcome::{CaseState, EvidenceFile, InputDigest, Mode, PhaseOutcome, RenderError, Verdict};
 
 use crate::{VERDICT, audit};
@@ -53,6 +54,8 @@ struct Counts {
     orphan: usize,
     not_selected: usize,
     false_claims: usize,
+    /// On what the passed ones rest, each by the weakest of its proofs.
+    passed_by_basis: BTreeMap<Basis, usize>,
 }
 
 /// The verdict's document.
@@ -105,6 +108,13 @@ fn counts(outcome: &PhaseOutcome) -> Counts {
         orphan: count(CaseState::Orphan),
         not_selected: count(CaseState::NotSelected),
         false_claims: outcome.cases.iter().filter(|c| c.false_claim).count(),
+        passed_by_basis: outcome.cases.iter().filter(|c| c.state == CaseState::Passed).filter_map(|c| c.basis).fold(
+            BTreeMap::new(),
+            |mut by_basis, basis| {
+                *by_basis.entry(basis).or_default() += 1;
+                by_basis
+            },
+        ),
     }
 }
 

@@ -57,6 +57,10 @@ fn notes_stand_in_copies_alone(gate: &Gate) {
 fn marker_and_summary_say_what_the_verdict_says(gate: &Gate) {
     let verdict = json(&folder(gate).join("verdict.json"));
     assert_eq!(verdict["verdict"], "ADVANCE_TO_M4");
+    // Boxes that ask for something written rest on what is written, not on what was observed.
+    let by_basis = verdict["cases"]["passed_by_basis"].as_object().unwrap();
+    assert_eq!(by_basis.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 90, "{by_basis:?}");
+    assert!(by_basis["documented"].as_u64() > Some(0) && by_basis["refused"].as_u64() > Some(0), "{by_basis:?}");
     let summary = lane_file(gate, "m3j", "m3_execution_summary.json");
     let marker = lane_file(gate, "m3j", "m4_entry_readiness_receipt.json");
     assert_eq!((&summary["p1_verdict"], &summary["not_a_verdict"]), (&"ADVANCE_TO_M4".into(), &true.into()));
