@@ -26,6 +26,8 @@ pub(crate) struct Document<'a> {
     mode: Mode,
     substrate: &'a str,
     account: Option<&'a str>,
+    /// The run that the execution pinned.
+    platform_run_id: Option<&'a str>,
     written_at_utc: String,
     version: &'a str,
     predicates: &'a BTreeMap<String, bool>,
@@ -83,6 +85,7 @@ pub(crate) fn document(outcome: &PhaseOutcome) -> Result<Document<'_>, RenderErr
         mode: outcome.mode,
         substrate: &outcome.substrate,
         account: outcome.account.as_deref(),
+        platform_run_id: outcome.platform_run_id.as_deref(),
         written_at_utc: outcome.written_at_utc.rfc3339(),
         version: &outcome.version,
         predicates: &outcome.decision.predicates,

@@ -6,6 +6,7 @@ mod lock;
 mod phases;
 mod run;
 mod seed;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -19,17 +20,18 @@ use support::plan::{DiscoverError, SourceError};
 use support::run::documents::DocumentsError;
 use support::run::repository::DocumentError;
 use support::run::settings::SettingsError;
+use support::run::verify::VerifyError;
 use support::substrate::SubstrateError;
 use support::substrate::seed::SeedError;
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0  the gate advances; or nothing is wrong
-  1  the gate holds; or the lock would be relaxed, or is not up to date
+  1  the gate holds; the lock would be relaxed, or is not up to date; the evidence does not bear the verdict out
   2  the command line or a variable cannot be used
   3  a plan, its registry or its lock cannot be read
   4  fewer than all cases were judged, and CI is set
-  5  evidence could not be written, or there is no substrate
+  5  evidence could not be written or read, or there is no substrate
 
 `phasegate run` obeys the same PHASEGATE_* variables as `cargo test --test m3`; relative paths in them are resolved against the current folder.";
 
@@ -53,6 +55,8 @@ enum Command {
     Seed(seed::Seed),
     /// Run a phase's gate
     Run(run::Run),
+    /// Audit an execution: read its evidence again, and judge it again
+    Verify(verify::Verify),
 }
 
 /// Where the plans are.
@@ -106,6 +110,8 @@ enum CliError {
     Seed(#[from] SeedError),
     #[error(transparent)]
     Substrate(#[from] SubstrateError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -122,7 +128,8 @@ impl CliError {
             Self::Lock(LockError::Unwritable { .. } | LockError::Secret { .. }) => Exit::Evidence,
             Self::Seed(SeedError::NotALoopback { .. }) => Exit::Usage,
             Self::Substrate(SubstrateError::BadEndpoint { .. } | SubstrateError::NoEndpoint) => Exit::Usage,
-            Self::Seed(_) | Self::Substrate(_) => Exit::Evidence,
+            Self::Verify(VerifyError::NoGate { .. }) => Exit::Usage,
+            Self::Seed(_) | Self::Substrate(_) | Self::Verify(_) => Exit::Evidence,
             Self::Discover(_)
             | Self::Source(_)
             | Self::Suite(_)
@@ -144,6 +151,7 @@ pub(crate) fn main() -> Exit {
         Command::Lint(lint) => lint.main(&mut out),
         Command::Lock(lock) => lock.main(&mut out),
         Command::Seed(seed) => seed.main(&mut out),
+        Command::Verify(verify) => verify.main(&mut out),
         // The gate prints by itself, from several threads.
         Command::Run(run) => {
             drop(out);

@@ -18,3 +18,4 @@ mod races;
 mod real_plans;
 mod reports;
 mod runner;
+mod verify;

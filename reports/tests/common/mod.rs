@@ -136,6 +136,7 @@ pub fn decided(mode: Mode, findings: Vec<Finding>, cases: Vec<CaseOutcome>, lane
         mode,
         substrate: "embedded".into(),
         account: Some("000000000000".into()),
+        platform_run_id: Some("platform_20260213T214223Z".to_owned()),
         written_at_utc: Instant::parse("2026-02-13T21:42:23Z").unwrap(),
         version: "0.1.0".into(),
         inputs: vec![InputDigest { role: "plan".into(), path: PLAN.into(), sha256: "1b".repeat(32) }],

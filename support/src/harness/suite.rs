@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::bindings::Bindings;
 use super::lock::{Lock, NAME as LOCK, Subject};
 use crate::plan::{self, AlikeNames, DiscoverError, Parsed, Place, Plan, Source, SourceError};
+use crate::registry::Handles;
 use crate::run::cases::{Case, cases_of};
 use crate::run::documents::Documents;
 use crate::run::entry;
@@ -72,10 +73,15 @@ impl PlanSuite<'_> {
     /// What a lock pins of it.
     #[must_use]
     pub fn subject<'a>(&'a self, documents: &'a Documents) -> Subject<'a> {
+        self.subject_of(&documents.handles)
+    }
+
+    /// The same, with these handles.
+    pub(crate) fn subject_of<'a>(&'a self, handles: &'a Handles) -> Subject<'a> {
         let phase = self.phase.phase();
         Subject {
             plan: &self.parsed.plan,
-            handles: &documents.handles,
+            handles,
             bindings: &self.bindings,
             needed: [phase.evidence_bucket, phase.region],
         }
@@ -122,6 +128,16 @@ pub fn read<'p>(
         suites.push(PlanSuite { parsed, phase: gate, bindings, cases, binding_problems });
     }
     Ok(suites)
+}
+
+/// The suite of one plan that was read before, such as the copy that an execution kept. Bindings of the lock for plans
+/// that are not there are no orphans here.
+pub(crate) fn of<'p>(parsed: Parsed, gate: &'p Phase, lock: Option<&Lock>) -> Result<PlanSuite<'p>, Vec<AlikeNames>> {
+    let locked = lock.into_iter().flat_map(Lock::bindings);
+    let asked = locked.map(|(binding, _)| (binding.lane.clone(), binding.hash.clone())).collect();
+    let (bindings, binding_problems) = bind(gate, &parsed.plan, lock, &asked);
+    let cases = cases_of(&parsed.plan, gate, &bindings)?;
+    Ok(PlanSuite { parsed, phase: Gate::Declared(gate), bindings, cases, binding_problems })
 }
 
 /// Lane and hash of every box.

@@ -322,8 +322,7 @@ fn hold(
     cases: &mut [Case],
 ) -> Held {
     let pins = lock::pins_of(&suite.subject(documents));
-    let required = settings.locked || settings.substrate == SubstrateKind::Aws;
-    lock::hold(lock, &pins, required, cases)
+    lock::hold(lock, &pins, settings.requires_lock(), cases)
 }
 
 /// A rehearsal in a world of another account than the one that live runs will find.

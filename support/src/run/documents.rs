@@ -18,6 +18,8 @@ pub struct Handoff {
     pub path: String,
     /// Its content, or why there is none.
     pub content: Result<Value, String>,
+    /// The file as it was read, where it is text.
+    pub text: Option<String>,
 }
 
 /// The documents of one phase, read once.
@@ -206,14 +208,16 @@ fn read_handoff(
     handles: &mut Handles,
     inputs: &mut Vec<InputDigest>,
 ) -> Handoff {
+    let mut text = None;
     let content = repository.bytes(path).map_err(|e| e.to_string()).and_then(|bytes| {
         inputs.push(digest("handoff", path, &bytes));
+        text = std::str::from_utf8(&bytes).ok().map(str::to_owned);
         let value: Value =
             serde_json::from_slice(&bytes).map_err(|e| format!("{path} is not JSON: {e}; publish it again"))?;
         take_in_handoff(handles, plan, path, &value).map_err(|e| e.to_string())?;
         Ok(value)
     });
-    Handoff { path: path.to_owned(), content }
+    Handoff { path: path.to_owned(), content, text }
 }
 
 /// Takes in what a handoff states: its `resolved_handles`, and what stands at the place that the plan's closure matrix

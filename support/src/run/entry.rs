@@ -235,7 +235,23 @@ pub(crate) fn account(
     if let Ok(observation) = Observation::new(phase.id, IDENTITY, "sts get-caller-identity", answer) {
         observations.insert(observation);
     }
-    match (reply, expected) {
+    judged_account(phase, reply.map(|reply| reply.value.account), expected)
+}
+
+/// The finding about the account once more, from what STS said then; none where it was not asked.
+pub(crate) fn account_again(phase: &Phase, expected: Option<&str>, observations: &Observations) -> Option<Finding> {
+    let said = match &observations.get(phase.id, IDENTITY)?.answer {
+        Answer::Failed(error) => Err(error.clone()),
+        Answer::Value(value) => match value.get("account").and_then(|account| account.as_str()) {
+            Some(account) => Ok(account.to_owned()),
+            None => Err(malformed("the stored answer has no account")),
+        },
+    };
+    Some(judged_account(phase, said, expected).0)
+}
+
+fn judged_account(phase: &Phase, said: Result<String, CallError>, expected: Option<&str>) -> (Finding, Option<String>) {
+    match (said, expected) {
         (Err(error), _) => {
             let outcome = match error.kind {
                 CallErrorKind::Unsupported => Outcome::Unsupported,
@@ -244,14 +260,12 @@ pub(crate) fn account(
             let next = "check credentials, network, PHASEGATE_SUBSTRATE and AWS_ENDPOINT_URL; `aws sts get-caller-identity` must answer";
             (phase_finding(phase.id, "account", outcome, error.to_string(), next), None)
         }
-        (Ok(reply), None) => {
+        (Ok(is), None) => {
             let next = "pin the account in gates.lock with `phasegate lock --account`, so that the gate knows where it may run";
-            let why =
-                format!("the substrate is account {}, and nothing pins which one it must be", reply.value.account);
-            (phase_finding(phase.id, "account", Outcome::Unmet, why, next), Some(reply.value.account))
+            let why = format!("the substrate is account {is}, and nothing pins which one it must be");
+            (phase_finding(phase.id, "account", Outcome::Unmet, why, next), Some(is))
         }
-        (Ok(reply), Some(expected)) => {
-            let is = reply.value.account;
+        (Ok(is), Some(expected)) => {
             let mut finding = match same_account(&is, expected) {
                 Ok(why) => phase_finding(phase.id, "account", Outcome::Met, why, ""),
                 Err(why) => {

@@ -9,6 +9,7 @@ use super::cases::Case;
 use super::check::derived_code;
 use super::clock::Instant;
 use super::context::{Books, BucketStore, Ids, LaneRun, World, run_control_key};
+use super::course::{self, COURSE, Course};
 use super::documents::Documents;
 use super::entry;
 use super::finding::{Finding, Outcome};
@@ -17,13 +18,16 @@ use super::lane::{Closing, Lane, Phase, Stop};
 use super::objects::Objects;
 use super::observation::Observations;
 use super::outcome::{
-    CaseState, Decision, EvidenceFile, LaneOutcome, LaneState, Mode, PhaseOutcome, RenderError, RenderedBody, Reporter,
-    RunBasis, Verdict,
+    CaseState, EvidenceFile, LaneOutcome, LaneState, Mode, PhaseOutcome, RenderError, RenderedBody, Reporter, RunBasis,
+    Verdict, lower,
 };
 use super::settings::Settings;
 use super::stored::Stored;
 use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below};
 use crate::substrate::{Substrate, SubstrateKind};
+
+/// The name that a lane binds to the run that it pins.
+const PLATFORM_RUN_ID: &str = "platform_run_id";
 
 /// An execution that could not be written down. What it found stays in the error's text.
 #[derive(Debug, thiserror::Error)]
@@ -533,6 +537,7 @@ impl<'a> Run<'a> {
             mode: execution.settings.mode,
             substrate: execution.settings.substrate.word().to_owned(),
             account: entry::account_of(phase, &self.books.observations),
+            platform_run_id: self.books.names.get(PLATFORM_RUN_ID).cloned(),
             written_at_utc: self.ids.instant,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             inputs: execution.documents.inputs.clone(),
@@ -670,6 +675,9 @@ impl<'a> Run<'a> {
         if let Some(lock) = &documents.lock_text {
             files.push(("inputs/gates.lock".to_owned(), RenderedBody::Text(lock.clone())));
         }
+        if let Some(handoff) = documents.handoff.as_ref().and_then(|handoff| handoff.text.as_ref()) {
+            files.push(("inputs/handoff.json".to_owned(), RenderedBody::Text(handoff.clone())));
+        }
         let json = |name: &str, value: serde_json::Result<Value>| {
             value
                 .map(|body| (name.to_owned(), RenderedBody::Json(body)))
@@ -683,22 +691,26 @@ impl<'a> Run<'a> {
             }
         }
         files.push(json("receipts.json", serde_json::to_value(&self.books.receipts))?);
+        files.push(json(COURSE, serde_json::to_value(self.course()))?);
         Ok(files)
     }
-}
 
-/// The closing lanes may lower a decision; nothing may raise it.
-fn lower(decision: &mut Decision, frozen: Option<&Decision>) {
-    let rank = |v: Verdict| match v {
-        Verdict::Hold => 0,
-        Verdict::Partial => 1,
-        Verdict::WouldAdvance => 2,
-        Verdict::Advance => 3,
-    };
-    if let Some(frozen) = frozen
-        && rank(frozen.verdict) < rank(decision.verdict)
-    {
-        decision.verdict = frozen.verdict;
+    fn course(&self) -> Course {
+        let execution = self.execution;
+        let all = execution.selected.len() == execution.cases.len();
+        let named = |(lane, what): (&&'static str, &Progress)| ((*lane).to_owned(), what.clone());
+        Course {
+            schema: course::SCHEMA.to_owned(),
+            execution_id: self.ids.execution.clone(),
+            mode: execution.settings.mode,
+            whole: execution.whole(),
+            selected: (!all).then(|| execution.selected.clone()),
+            lanes: self.lanes.iter().map(named).collect(),
+            faults: self.books.faults.iter().map(|(lane, why)| ((*lane).to_owned(), why.clone())).collect(),
+            expected_account: execution.expected_account.clone(),
+            lock_required: execution.settings.requires_lock(),
+            command: execution.settings.command.clone(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::cases::{Case, CaseBinding, spot};
 use super::check::{AnyCheck, CodeSource, Proof, derived_code};
 use super::finding::{Basis, Control, Finding, Outcome};
@@ -11,7 +13,8 @@ use super::outcome::{CaseOutcome, CaseState, Decidable, Decision, Mode, ProofOut
 use crate::plan::Plan;
 
 /// How far a lane came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Progress {
     /// Not asked for.
     NotSelected,

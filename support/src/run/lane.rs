@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::check::{AnyCheck, Proof};
 use super::context::LaneRun;
 use super::outcome::Entails;
 use crate::harness::bindings::Bindings;
 
 /// Why a lane stopped before its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// A check of its own is not met, or the code of an earlier one stands in the way.
     By {

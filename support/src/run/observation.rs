@@ -65,6 +65,13 @@ impl Observation {
     }
 }
 
+impl Observation {
+    /// The same observation, its digest taken anew from its answer.
+    pub(crate) fn again(&self) -> Result<Self, ObservationError> {
+        Self::new(&self.lane, &self.name, &self.source, self.answer.clone())
+    }
+}
+
 /// Name and digest of an observation, as findings list them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservationRef {

@@ -142,6 +142,21 @@ pub struct Decision {
     pub entailed: Vec<OpenCode>,
 }
 
+/// The closing lanes may lower a decision; nothing may raise it.
+pub(crate) fn lower(decision: &mut Decision, frozen: Option<&Decision>) {
+    let rank = |v: Verdict| match v {
+        Verdict::Hold => 0,
+        Verdict::Partial => 1,
+        Verdict::WouldAdvance => 2,
+        Verdict::Advance => 3,
+    };
+    if let Some(frozen) = frozen
+        && rank(frozen.verdict) < rank(decision.verdict)
+    {
+        decision.verdict = frozen.verdict;
+    }
+}
+
 /// What kind of thing in the plan a case is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -313,6 +328,9 @@ pub struct PhaseOutcome {
     pub substrate: String,
     /// The account that the substrate reported, where it was asked.
     pub account: Option<String>,
+    /// The run that the execution pinned, where it came so far.
+    #[serde(default)]
+    pub platform_run_id: Option<String>,
     /// The execution's instant.
     pub written_at_utc: Instant,
     /// phasegate's version.

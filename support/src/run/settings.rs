@@ -159,6 +159,12 @@ impl Settings {
         self
     }
 
+    /// Whether a gate that nothing is pinned for is held.
+    #[must_use]
+    pub fn requires_lock(&self) -> bool {
+        self.locked || self.substrate == SubstrateKind::Aws
+    }
+
     /// Where evidence goes: `PHASEGATE_OUT`; else the plan repository's `runs/` for a live commit and
     /// `target/phasegate/` of `workspace` for everything else.
     #[must_use]
