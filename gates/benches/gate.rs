@@ -85,6 +85,7 @@ fn gate(suite: &PlanSuite<'_>, phase: &Phase, world: &World) -> u64 {
         writer: "bench".to_owned(),
         reporter: &reports::Reports,
         progress: &|_| {},
+        watch: None,
     };
     let outcome = execution.run().unwrap();
     assert_eq!(outcome.verdict(), "ADVANCE_TO_M4");

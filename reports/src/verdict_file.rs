@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use support::run::finding::Basis;
-use support::run::outcome::{CaseState, EvidenceFile, InputDigest, Mode, PhaseOutcome, RenderError, Verdict};
+use support::run::outcome::{CaseState, EvidenceFile, InputDigest, Mode, PhaseOutcome, RenderError, Resumed, Verdict};
 
 use crate::{VERDICT, audit};
 
@@ -42,6 +42,9 @@ pub(crate) struct Document<'a> {
     trusted_unverified: &'a [String],
     /// Steps that stay with a person. They are required; nothing here says that they were taken.
     required_of_a_person: &'a [String],
+    /// What was taken over from an earlier execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<&'a Resumed>,
     /// Every other file of the execution, by path.
     files: Vec<&'a EvidenceFile>,
 }
@@ -96,6 +99,7 @@ pub(crate) fn document(outcome: &PhaseOutcome) -> Result<Document<'_>, RenderErr
         inputs: &outcome.inputs,
         trusted_unverified: &outcome.trusted_unverified,
         required_of_a_person: &outcome.required_of_a_person,
+        resumed: outcome.resumed.as_ref(),
         files,
     })
 }

@@ -30,6 +30,9 @@ pub(super) struct Run {
     /// The execution that --lane goes on from, as its folder is named: m3_20260223T174307Z
     #[arg(long, value_name = "EXECUTION", requires = "lane")]
     from: Option<String>,
+    /// Go on from an execution that did not come to its end, where nothing has changed since; the same as PHASEGATE_RESUME
+    #[arg(long, value_name = "EXECUTION", conflicts_with = "lane")]
+    resume: Option<String>,
     /// The track of --lane, where two have such a lane
     #[arg(long, value_name = "TRACK", requires = "lane")]
     track: Option<String>,
@@ -55,6 +58,9 @@ impl Run {
         let environment = |name: &str| match name {
             "PHASEGATE_REPO" => root.to_str().map(str::to_owned),
             "PHASEGATE_LOCKED" if self.locked => Some("1".to_owned()),
+            "PHASEGATE_RESUME" if self.resume.is_some() => self.resume.clone(),
+            // A command is one process, whoever starts it.
+            "NEXTEST" => None,
             _ => std::env::var(name).ok(),
         };
         if root.to_str().is_none() {
@@ -72,7 +78,7 @@ impl Run {
             command,
             alone: self.alone(),
         };
-        Ok(target.run(self.arguments.iter().cloned(), &settings, false))
+        Ok(target.run(self.arguments.iter().cloned(), &settings))
     }
 
     fn alone(&self) -> Option<OneLane> {

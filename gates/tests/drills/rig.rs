@@ -182,6 +182,7 @@ impl Stage {
             writer: "drill".to_owned(),
             reporter: &reports::Reports,
             progress: &|_| {},
+            watch: None,
         };
         let outcome = execution.run().map_err(|e| text(&e))?;
         Ok((Box::new(outcome), suite.parsed.plan.clone()))

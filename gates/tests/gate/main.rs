@@ -11,8 +11,10 @@ mod ground;
 
 mod advance;
 mod bad_input;
+mod crowd;
 mod dev_full;
 mod kept_world;
+mod nextest;
 mod preflight;
 mod races;
 mod real_plans;

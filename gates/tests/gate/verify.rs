@@ -6,6 +6,9 @@ use std::process::Command;
 use rstest::rstest;
 use serde_json::Value;
 
+use support::run::outcome::{Mode, RunBasis};
+use support::run::verify::{Expected, Recorded};
+
 use crate::ground::{CLOCK, CLOCK_ID, EVIDENCE, Gate, Kept, Ran, json, sha256, tree};
 
 /// One execution of dev_min that advanced, in a world that is kept.
@@ -254,6 +257,44 @@ fn what_was_done_to_the_store_is_named() {
             &format!("added: {}: it has SHA-256 {}", uri(&key("more.json")), sha256(b"other")),
         ],
     );
+}
+
+/// The verdict of a gate, as the next phase reads it.
+fn recorded(left: &Left) -> Recorded {
+    Recorded::read(&left.read("verdict.json"), &left.id()).unwrap()
+}
+
+#[test]
+fn the_next_phase_enters_on_the_one_execution_that_was_named() {
+    let left = Left::by_a_gate();
+    let (verdict, id) = (recorded(&left), left.id());
+    let run = format!("platform_{CLOCK_ID}");
+    let expected = Expected {
+        phase: "M4",
+        track: "dev_min",
+        execution: &id,
+        account: "230372904534",
+        basis: RunBasis::Rehearsal,
+        platform_run_id: Some(&run),
+    };
+    assert_eq!(verdict.enters(&expected), Ok(()));
+    let refused = |expected: Expected<'_>| verdict.enters(&expected).unwrap_err().what;
+    assert_eq!(refused(Expected { execution: "m3_20260301T100001Z", ..expected }), "execution");
+    assert_eq!(refused(Expected { track: "dev_full", ..expected }), "track");
+    assert_eq!(refused(Expected { phase: "M5", ..expected }), "phase");
+    assert_eq!(refused(Expected { account: "111122223333", ..expected }), "account");
+    assert_eq!(refused(Expected { basis: RunBasis::Live, ..expected }), "basis");
+    assert_eq!(refused(Expected { platform_run_id: Some("platform_20260301T100001Z"), ..expected }), "run");
+    let held = |change: fn(&mut Recorded)| {
+        let mut verdict = verdict.clone();
+        change(&mut verdict);
+        verdict.enters(&expected).unwrap_err().what
+    };
+    assert_eq!(held(|verdict| verdict.verdict = "HOLD_M3".to_owned()), "verdict");
+    assert_eq!(held(|verdict| verdict.verdict = "PARTIAL".to_owned()), "verdict");
+    assert_eq!(held(|verdict| verdict.roots.push("M3-B1".to_owned())), "verdict");
+    assert_eq!(held(|verdict| verdict.mode = Mode::Preflight), "verdict");
+    assert!(Recorded::read(&left.read("verdict.json"), "m3_20260301T100001Z").is_err(), "another execution's");
 }
 
 #[rstest]

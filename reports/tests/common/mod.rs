@@ -147,6 +147,7 @@ pub fn decided(mode: Mode, findings: Vec<Finding>, cases: Vec<CaseOutcome>, lane
         cases,
         register: Vec::new(),
         decision,
+        resumed: None,
         required_of_a_person: vec!["USER confirms progression to M4".into()],
         folder: PathBuf::from("target/phasegate/dev_min/m3/m3_20260213T214223Z"),
         files: vec![

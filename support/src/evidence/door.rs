@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -79,6 +79,22 @@ impl Default for Limits {
     }
 }
 
+/// A moment in the way of a file through the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritePoint {
+    /// The temporary file is whole, and has not its name yet.
+    BeforeRename,
+    /// The file has its name.
+    AfterRename,
+    /// Nothing was sent yet.
+    BeforePut,
+    /// The store has answered.
+    AfterPut,
+}
+
+/// Told of every [`WritePoint`], with the file's name or the object's URI: for tests that end a process there.
+pub type Watch = Arc<dyn Fn(WritePoint, &str) + Send + Sync>;
+
 /// The one door by which evidence leaves (law 2). Nothing else in the code writes evidence.
 ///
 /// Durable publications of one door go one after the other, so that the first object that exists already stops the rest of its group.
@@ -88,6 +104,7 @@ pub struct Door {
     limits: Limits,
     /// Groups of which an object existed already, with that object.
     closed: Mutex<BTreeMap<String, String>>,
+    watch: Watch,
 }
 
 impl Door {
@@ -95,7 +112,19 @@ impl Door {
     /// an artifact.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, writer_id: impl Into<String>, limits: Limits) -> Self {
-        Self { root: root.into(), writer_id: writer_id.into(), limits, closed: Mutex::new(BTreeMap::new()) }
+        Self {
+            root: root.into(),
+            writer_id: writer_id.into(),
+            limits,
+            closed: Mutex::new(BTreeMap::new()),
+            watch: Arc::new(|_, _| {}),
+        }
+    }
+
+    /// The same door, watched.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
     }
 
     /// The execution's folder.
@@ -165,7 +194,7 @@ impl Door {
     /// The canary's second put: anything but a refusal because the key exists is an error.
     fn refuse_second(&self, to: &Durable<'_>, bytes: &[u8]) -> Result<Refusal, PublishError> {
         let mark = Mark::new(&self.writer_id);
-        match put_new(to, bytes, &mark, &self.limits)? {
+        match self.put(to, bytes, &mark)? {
             Outcome::Taken { answer, attempts } => {
                 Ok(Refusal { status: answer.status, request_id: answer.request_id, attempts })
             }
@@ -200,13 +229,14 @@ impl Door {
         if let Destination::Durable(to) = destination {
             refuse_closed_group(&closed, to)?;
         }
-        let (local_path, sha256_local) = write_whole(&self.root, name, bytes)?;
+        let (local_path, sha256_local) =
+            write_whole(&self.root, name, bytes, &|| (self.watch)(WritePoint::BeforeRename, name))?;
+        (self.watch)(WritePoint::AfterRename, name);
         let durable = match destination {
             Destination::LocalOnly => None,
             Destination::Durable(to) => {
                 let mark = Mark::new(&self.writer_id);
-                let proven =
-                    put_new(to, bytes, &mark, &self.limits).and_then(|outcome| prove(to, bytes, &mark, outcome));
+                let proven = self.put(to, bytes, &mark).and_then(|outcome| prove(to, bytes, &mark, outcome));
                 if let Err(PublishError::Exists { .. } | PublishError::ExistsUnread { .. }) = &proven {
                     closed.insert(to.group.clone(), to.uri());
                 }
@@ -215,6 +245,13 @@ impl Door {
         };
         let bytes = bytes.len() as u64;
         Ok(Receipt { name: name.to_owned(), local_path, bytes, sha256_local, durable })
+    }
+
+    fn put(&self, to: &Durable<'_>, bytes: &[u8], mark: &Mark) -> Result<Outcome, PublishError> {
+        (self.watch)(WritePoint::BeforePut, &to.uri());
+        let outcome = put_new(to, bytes, mark, &self.limits);
+        (self.watch)(WritePoint::AfterPut, &to.uri());
+        outcome
     }
 
     fn closed(&self) -> MutexGuard<'_, BTreeMap<String, String>> {

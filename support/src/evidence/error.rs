@@ -201,6 +201,30 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether the store stood in the way: the file itself is in order.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::GroupClosed { .. }
+            | Self::Exists { .. }
+            | Self::ExistsUnread { .. }
+            | Self::Put { .. }
+            | Self::Conflict { .. }
+            | Self::ReadBack { .. }
+            | Self::Differs { .. }
+            | Self::NotOurs { .. }
+            | Self::NotWriteOnce { .. } => true,
+            Self::Name { .. }
+            | Self::Key { .. }
+            | Self::Serialise { .. }
+            | Self::Secret { .. }
+            | Self::MissingField { .. }
+            | Self::LocalWrite { .. }
+            | Self::LocalExists { .. }
+            | Self::LocalDiffers { .. } => false,
+        }
+    }
+
     /// The step that failed.
     #[must_use]
     pub fn step(&self) -> PublishStep {

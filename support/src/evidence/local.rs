@@ -12,7 +12,12 @@ pub const TEMPORARY_PREFIX: &str = ".phasegate-unfinished-";
 
 /// Writes `bytes` to `name` below `root`: a temporary file in the same folder, fsync, rename without replacing, fsync of the folder. A file
 /// that stands there with equal bytes counts as written. Gives the path, and the digest of the file as it reads from the disk.
-pub(super) fn write_whole(root: &Path, name: &str, bytes: &[u8]) -> Result<(PathBuf, String), PublishError> {
+pub(super) fn write_whole(
+    root: &Path,
+    name: &str,
+    bytes: &[u8],
+    before_rename: &dyn Fn(),
+) -> Result<(PathBuf, String), PublishError> {
     let path = root.join(name);
     let folder = path.parent().unwrap_or(root);
     let failed = |path: &Path, action| {
@@ -21,7 +26,7 @@ pub(super) fn write_whole(root: &Path, name: &str, bytes: &[u8]) -> Result<(Path
     };
     let standing = nearest_standing(folder);
     fs::create_dir_all(folder).map_err(failed(folder, "make the folder"))?;
-    let renamed = rename_into_place(folder, &path, bytes);
+    let renamed = rename_into_place(folder, &path, bytes, before_rename);
     match renamed {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -38,7 +43,7 @@ pub(super) fn write_whole(root: &Path, name: &str, bytes: &[u8]) -> Result<(Path
     Ok((path, sha256_there))
 }
 
-fn rename_into_place(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn rename_into_place(folder: &Path, path: &Path, bytes: &[u8], before_rename: &dyn Fn()) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
@@ -50,6 +55,7 @@ fn rename_into_place(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()>
     let mut temporary = builder.tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
+    before_rename();
     temporary.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }

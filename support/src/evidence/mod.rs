@@ -15,7 +15,7 @@ mod receipt;
 mod store;
 
 pub use artifact::Artifact;
-pub use door::{Destination, Door, Durable, Limits};
+pub use door::{Destination, Door, Durable, Limits, Watch, WritePoint};
 pub use durable::{METADATA_PUBLISH, METADATA_WRITER};
 pub use error::{PublishError, PublishStep};
 pub use local::{TEMPORARY_PREFIX, digests_below};

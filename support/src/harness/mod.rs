@@ -5,5 +5,6 @@ pub mod exit;
 pub mod failure;
 pub mod lock;
 pub mod selection;
+mod shared;
 pub mod suite;
 pub mod target;

@@ -8,12 +8,16 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::failure;
 use super::lock::{self, Held, Lock};
 use super::selection::{asks_for_nothing, selects};
+use super::shared::{Done, Meeting, Turn};
 use super::suite::{self, PlanSuite};
+use crate::evidence::digests_below;
+use crate::run::binary_sha256;
 use crate::run::cases::Case;
 use crate::run::clock::{ClockError, Instant};
 use crate::run::documents::{Documents, DocumentsError};
@@ -25,6 +29,7 @@ use crate::run::outcome::{CaseState, PhaseOutcome, Reporter, RunBasis, Verdict};
 use crate::run::repository::{DocumentError, Repository};
 use crate::run::settings::Settings;
 use crate::run::stored::{Stored, StoredError};
+use crate::run::verify::{Auditor, Place};
 use crate::substrate::embedded::WorldError;
 use crate::substrate::seed::{SeedError, World};
 use crate::substrate::{Options, Substrate, SubstrateError, SubstrateKind, seed};
@@ -87,6 +92,27 @@ enum GateError {
     Stored(#[from] StoredError),
     #[error(transparent)]
     Execution(#[from] ExecutionError),
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+}
+
+/// An execution of another process that cannot be judged from.
+#[derive(Debug, thiserror::Error)]
+enum SharedError {
+    #[error(
+        "the processes of this run cannot meet below {path}: {source}; set PHASEGATE_OUT to a folder that can be written"
+    )]
+    Meeting { path: PathBuf, source: std::io::Error },
+    #[error("what this run depends on has no canonical form: {0}")]
+    Inputs(String),
+    #[error(
+        "the process that ran the lanes ended before it could say what came of it; lanes are never run twice under one run id: start nextest again"
+    )]
+    Died,
+    #[error("{why}")]
+    Failed { why: String, exit: Exit },
+    #[error("the execution {id} of this run cannot be judged from: {why}")]
+    Unverified { id: String, why: String },
 }
 
 impl GateError {
@@ -94,7 +120,8 @@ impl GateError {
         match self {
             Self::Repository(_) | Self::Documents(_) => Exit::Plan,
             Self::Clock(_) | Self::Stored(_) => Exit::Usage,
-            Self::World { .. } | Self::Kept(_) | Self::Execution(_) => Exit::Evidence,
+            Self::Shared(SharedError::Failed { exit, .. }) => *exit,
+            Self::World { .. } | Self::Kept(_) | Self::Execution(_) | Self::Shared(_) => Exit::Evidence,
         }
     }
 }
@@ -117,13 +144,13 @@ impl Target<'_> {
                 return Exit::Usage.into();
             }
         };
-        self.run(std::env::args_os().skip(1), &settings, std::env::var_os("NEXTEST").is_some()).into()
+        self.run(std::env::args_os().skip(1), &settings).into()
     }
 
     /// Runs the target with these arguments, which are those of cargo's own harness. Under nextest each process exits by
     /// its case.
     #[must_use]
-    pub fn run(&self, arguments: impl IntoIterator<Item = OsString>, settings: &Settings, nextest: bool) -> Exit {
+    pub fn run(&self, arguments: impl IntoIterator<Item = OsString>, settings: &Settings) -> Exit {
         let name = OsString::from(self.phase.to_ascii_lowercase());
         let arguments = Arguments::from_iter(std::iter::once(name).chain(arguments));
         let lock = match Lock::read(&settings.repository) {
@@ -171,7 +198,7 @@ impl Target<'_> {
             match judged {
                 Judged::Outcome(outcome) => {
                     print(&self.reporter.summary(outcome));
-                    if !nextest {
+                    if settings.nextest.is_none() {
                         exit = exit.worse(exit_of(outcome, settings.ci));
                     }
                 }
@@ -226,9 +253,56 @@ impl Target<'_> {
         settings: &Settings,
         lock: Option<&Lock>,
     ) -> Judged {
-        match self.execute(suite, selected, settings, lock) {
+        let run = settings.nextest.as_deref().filter(|run| !run.is_empty() && self.alone.is_none());
+        let outcome = match run {
+            Some(run) => self.share(suite, settings, lock, run),
+            None => self.execute(suite, selected, settings, lock),
+        };
+        match outcome {
             Ok(outcome) => Judged::Outcome(Box::new(outcome)),
             Err(error) => Judged::Failed { why: error.to_string(), exit: error.exit() },
+        }
+    }
+
+    /// Runs all lanes where this process is the first of its run, and else judges from what that one stored.
+    fn share(
+        &self,
+        suite: &PlanSuite<'_>,
+        settings: &Settings,
+        lock: Option<&Lock>,
+        run: &str,
+    ) -> Result<PhaseOutcome, GateError> {
+        let live = basis_of(settings, lock.and_then(Lock::account).is_some()) == RunBasis::Live;
+        let out = settings.out_folder(live, &self.workspace);
+        let inputs = inputs_of(suite, settings, lock)?;
+        let meeting = Meeting::of(&out, run, &inputs).map_err(|e| SharedError::Inputs(e.to_string()))?;
+        let unusable = |source| SharedError::Meeting { path: out.clone(), source };
+        match meeting.enter().map_err(unusable)? {
+            Turn::Ours(holder) => {
+                let names = suite.cases.iter().map(|case| case.name.clone()).chain([suite.integrity_name()]);
+                let outcome = self.execute(suite, &names.collect(), settings, lock);
+                let done = match &outcome {
+                    Ok(outcome) => Done::Execution { folder: outcome.folder.clone(), id: outcome.execution_id.clone() },
+                    Err(error) => Done::Failed { why: error.to_string(), exit: error.exit() },
+                };
+                holder.says(&done).map_err(unusable)?;
+                outcome
+            }
+            Turn::Died => Err(SharedError::Died.into()),
+            Turn::Done(Done::Failed { why, exit }) => Err(SharedError::Failed { why, exit }.into()),
+            Turn::Done(Done::Execution { folder, id }) => self.judged_again(folder, id).map_err(GateError::from),
+        }
+    }
+
+    /// The outcome of an execution in a folder, judged from what it stored there.
+    fn judged_again(&self, folder: PathBuf, id: String) -> Result<PhaseOutcome, SharedError> {
+        let auditor = Auditor { gates: self.gates, reporter: self.reporter, substrate: None };
+        let unverified = |id: &str, why: String| SharedError::Unverified { id: id.to_owned(), why };
+        let audit = auditor.audit(&Place::Folder(folder), &id).map_err(|e| unverified(&id, e.to_string()))?;
+        match (audit.discrepancies.first(), audit.outcome) {
+            (None, Some(outcome)) => Ok(*outcome),
+            (Some(first), _) => Err(unverified(&id, first.to_string())),
+            (None, None) => Err(unverified(&id, "nothing could be judged".to_owned())),
         }
     }
 
@@ -240,16 +314,7 @@ impl Target<'_> {
         lock: Option<&Lock>,
     ) -> Result<PhaseOutcome, GateError> {
         let phase = suite.phase.phase();
-        let repository = Repository::open(&settings.repository)?;
-        let mut documents = Documents::load(repository, suite.parsed.plan.clone(), settings.from.as_deref())?;
-        if let Some(lock) = lock {
-            documents.add_lock(lock::NAME, lock.text());
-        }
-        for name in phase.may_be_given() {
-            if let Some(value) = settings.given.get(name) {
-                documents.give(name, value);
-            }
-        }
+        let documents = documents_of(suite, settings, lock)?;
         let mut locked_cases = suite.cases.clone();
         let held = hold(suite, &documents, settings, lock, &mut locked_cases);
         let world = read_world(settings, phase)?;
@@ -296,6 +361,7 @@ impl Target<'_> {
                 writer: uuid::Uuid::new_v4().to_string(),
                 reporter: self.reporter,
                 progress: &|lane| bar.set_message(lane.to_owned()),
+                watch: None,
             };
             match execution.run() {
                 // A rehearsal whose second is used up takes the next one; a clock that is set stays.
@@ -311,6 +377,46 @@ impl Target<'_> {
             why: "every second after it is used up".to_owned(),
         }))
     }
+}
+
+/// The documents of a gate: what its plan names, the lock, and what the environment gives.
+fn documents_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>) -> Result<Documents, GateError> {
+    let repository = Repository::open(&settings.repository)?;
+    let mut documents = Documents::load(repository, suite.parsed.plan.clone(), settings.from.as_deref())?;
+    if let Some(lock) = lock {
+        documents.add_lock(lock::NAME, lock.text());
+    }
+    for name in suite.phase.phase().may_be_given() {
+        if let Some(value) = settings.given.get(name) {
+            documents.give(name, value);
+        }
+    }
+    Ok(documents)
+}
+
+/// Everything that an execution's outcome depends on, by digest: processes that agree on it may share one.
+fn inputs_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>) -> Result<Value, GateError> {
+    let phase = suite.phase.phase();
+    let documents = documents_of(suite, settings, lock)?;
+    let world = settings.worlds.join(phase.track);
+    let unreadable = |source| SharedError::Meeting { path: world.clone(), source };
+    let world = if world.exists() { digests_below(&world).map_err(unreadable)? } else { Vec::new() };
+    Ok(json!({
+        "track": phase.track,
+        "phase": phase.id,
+        "documents": documents.inputs,
+        "world": world,
+        "binary": binary_sha256(),
+        "substrate": settings.substrate.word(),
+        "endpoint": settings.endpoint,
+        "mode": settings.mode,
+        "clock": settings.clock.map(|clock| clock.rfc3339()),
+        "world_dir": settings.world_dir,
+        "from": settings.from,
+        "resume": settings.resume,
+        "seed": settings.seed,
+        "locked": settings.locked,
+    }))
 }
 
 /// What the lock says of a gate. On AWS a gate that nothing is pinned for does not run.

@@ -18,7 +18,7 @@ use super::observation::{Answer, Observation, Observations};
 use super::outcome::{Decision, EvidenceFile, Mode, RunBasis};
 use super::publication::Publication;
 use super::repository::Repository;
-use super::stored::Stored;
+use super::resume::Earlier;
 use crate::evidence::{Artifact, Destination, Door, Durable, Got, PublishError, Put, Receipt, Store};
 use crate::plan::Plan;
 use crate::registry::{self, Handles, Resolved, fill_pattern};
@@ -122,8 +122,8 @@ pub struct LaneRun<'a> {
     pub(crate) lane: &'a Lane,
     pub(crate) documents: &'a Documents,
     pub(crate) ids: &'a Ids,
-    /// The execution that a lane alone goes on from.
-    pub(crate) stored: Option<&'a Stored>,
+    /// The execution that this one goes on from, and which of its lanes were taken over.
+    pub(crate) earlier: Option<&'a Earlier>,
     pub(crate) mode: Mode,
     pub(crate) basis: RunBasis,
     pub(crate) expected_account: Option<&'a str>,
@@ -202,8 +202,8 @@ impl<'a> LaneRun<'a> {
         &self.ids.execution
     }
 
-    /// The execution id of a lane: `m3b_20260213T214223Z`. Of a lane that this one goes on from, where it runs alone,
-    /// the id of then.
+    /// The execution id of a lane: `m3b_20260213T214223Z`. Of a lane that was taken over from an earlier execution, the id
+    /// of then.
     #[must_use]
     pub fn execution_id_of(&self, lane: &Lane) -> String {
         format!("{}_{}", lane.short(), self.home_of(lane).0.instant.compact())
@@ -217,8 +217,8 @@ impl<'a> LaneRun<'a> {
 
     /// The execution in which a lane ran, and its folder.
     fn home_of(&self, lane: &Lane) -> (&'a Ids, &'a PathBuf) {
-        match self.stored {
-            Some(stored) if lane.id != self.lane.id => (&stored.ids, &stored.folder),
+        match self.earlier {
+            Some(earlier) if earlier.lanes.contains(lane.id) => (&earlier.ids, &earlier.folder),
             _ => (self.ids, self.folder),
         }
     }
@@ -308,7 +308,7 @@ impl<'a> LaneRun<'a> {
         Ok(all)
     }
 
-    /// When and under which ids a lane ran. Of a lane that this one goes on from, where it runs alone, those of then.
+    /// When and under which ids a lane ran. Of a lane that was taken over from an earlier execution, those of then.
     ///
     /// # Errors
     /// When the phase has no such lane.

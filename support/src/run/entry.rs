@@ -326,14 +326,13 @@ pub(crate) fn reserved(phase: &Phase, id: &str, published: &Result<Receipt, Publ
             format!("{uri} exists: another execution has the id {id}"),
             "run the gate again: the next second has another id",
         ),
-        Err(error) => phase_finding(
-            phase.id,
-            "execution_reserved",
-            Outcome::Error,
-            error.to_string(),
-            "do what the message says, then run the gate again",
-        ),
+        Err(error) => not_reserved(phase, &error.to_string()),
     }
+}
+
+pub(crate) fn not_reserved(phase: &Phase, why: &str) -> Finding {
+    let next = "do what the message says, then run the gate again";
+    phase_finding(phase.id, "execution_reserved", Outcome::Error, why, next)
 }
 
 /// Whether the store refuses a second put of a key.
@@ -359,6 +358,34 @@ pub(crate) fn write_once(phase: &Phase, canary: &Result<CanaryReceipt, PublishEr
             )
         }
     }
+}
+
+/// Evidence that could not be put, while a lane was not at work: what is not proven durable holds the gate. Where something
+/// is open already, it stands under that code.
+pub(crate) fn unwritten(phase: &Phase, error: &PublishError, known: &[Finding]) -> Finding {
+    let mut finding = phase_finding(
+        phase.id,
+        "evidence_unwritten",
+        Outcome::Error,
+        error.to_string(),
+        "do what the message says, then run the gate again: evidence that is not durable proves nothing",
+    );
+    if let Some(open) = known.iter().find(|f| judge::opens(f)) {
+        finding.outcome = Outcome::Blocked;
+        finding.blocked_by = Some(open.code.clone());
+    }
+    finding
+}
+
+/// An earlier execution that was named to go on from, and cannot be.
+pub(crate) fn resume_refused(phase: &Phase, id: &str, why: &str) -> Finding {
+    phase_finding(
+        phase.id,
+        "resume_refused",
+        Outcome::Unmet,
+        format!("{id} cannot be gone on from: {why}"),
+        "run the gate anew, without PHASEGATE_RESUME: a new execution has a new run id",
+    )
 }
 
 /// A file that was withheld because a secret is in it. Where a check has found that already, its code

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cases::Case;
 use super::check::derived_code;
@@ -16,14 +16,15 @@ use super::finding::{Finding, Outcome};
 use super::judge::{self, Judgement, Progress};
 use super::lane::{Closing, Lane, Phase, Stop};
 use super::objects::Objects;
-use super::observation::Observations;
+use super::observation::{Answer, Observation, Observations};
 use super::outcome::{
-    CaseState, EvidenceFile, LaneOutcome, LaneState, Mode, PhaseOutcome, RenderError, RenderedBody, Reporter, RunBasis,
-    Verdict, lower,
+    CaseState, EvidenceFile, LaneOutcome, LaneState, Mode, PhaseOutcome, RenderError, RenderedBody, Reporter, Resumed,
+    RunBasis, Verdict, lower,
 };
+use super::resume::{self, EXECUTION, Earlier, LEFT, Left, Record, Source};
 use super::settings::Settings;
 use super::stored::Stored;
-use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below};
+use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, Watch, digests_below};
 use crate::substrate::{Substrate, SubstrateKind};
 
 /// The name that a lane binds to the run that it pins.
@@ -109,6 +110,8 @@ pub struct Execution<'a> {
     pub reporter: &'a dyn Reporter,
     /// Told what is going on.
     pub progress: &'a dyn Fn(&str),
+    /// Told where evidence is being written; only tests ask.
+    pub watch: Option<Watch>,
 }
 
 /// One lane, run alone: the lanes before it are judged by what an earlier execution observed.
@@ -129,6 +132,13 @@ struct Run<'a> {
     lanes: BTreeMap<&'static str, Progress>,
     own: Vec<Finding>,
     durable: bool,
+    /// The lanes of an earlier execution that this one goes on from.
+    earlier: Option<Earlier>,
+    /// What the lanes left that were closed, until it is kept.
+    left: BTreeMap<&'static str, Left>,
+    /// Files that could not be put; they stay here.
+    unwritten: BTreeSet<String>,
+    resumed: Option<Resumed>,
 }
 
 impl Execution<'_> {
@@ -146,13 +156,20 @@ impl Execution<'_> {
         let folder = reserve_folder(&self.out, self.phase, &ids)?;
         let mut run = Run {
             execution: self,
-            door: Door::new(&folder, &self.writer, Limits::default()),
+            door: match &self.watch {
+                None => Door::new(&folder, &self.writer, Limits::default()),
+                Some(watch) => Door::new(&folder, &self.writer, Limits::default()).watched(Watch::clone(watch)),
+            },
             ids,
             folder,
             books: Books::default(),
             lanes: BTreeMap::new(),
             own: self.problems.clone(),
             durable: false,
+            earlier: None,
+            left: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
+            resumed: None,
         };
         run.books.notes.extend(self.documents.absent.iter().chain(&self.notes).cloned());
         if let Some(alone) = self.alone {
@@ -164,7 +181,9 @@ impl Execution<'_> {
 
     /// Whether nothing was filtered out, the phase's own case included.
     fn whole(&self) -> bool {
-        self.alone.is_none() && self.integrity && self.selected.len() == self.cases.len()
+        let all = self.integrity && self.selected.len() == self.cases.len();
+        // Under nextest nobody knows which cases will be asked for in the end.
+        all && self.alone.is_none() && self.settings.nextest.is_none()
     }
 
     fn selected_lanes(&self) -> BTreeSet<&'static str> {
@@ -219,8 +238,19 @@ impl<'a> Run<'a> {
             return;
         }
         let Some(world) = self.enter(&selected) else { return };
+        if let Some(id) = &self.execution.settings.resume
+            && let Err(why) = self.take_over(id, &selected, &world)
+        {
+            let finding = entry::resume_refused(self.execution.phase, id, &why);
+            self.block_all(&selected, &finding.code);
+            self.own.push(finding);
+            return;
+        }
         for lane in self.lanes_of(&selected, |l| l.closing == Closing::No) {
-            self.run_lane(lane, &world, None);
+            if !self.is_taken_over(lane) {
+                self.run_lane(lane, &world, None);
+                self.keep_closed(&world);
+            }
         }
         let judgement = self.judgement();
         self.books.decision = Some(judgement.decide(&self.books.observations, true));
@@ -240,6 +270,90 @@ impl<'a> Run<'a> {
             }
         }
         self.books.notes.push(format!("{} alone, on the evidence of {}", alone.lane, alone.stored.ids.execution));
+        self.earlier = Some(Earlier {
+            ids: alone.stored.ids.clone(),
+            folder: alone.stored.folder.clone(),
+            lanes: phase.lanes.iter().map(|lane| lane.id).filter(|lane| *lane != alone.lane).collect(),
+        });
+    }
+
+    fn is_taken_over(&self, lane: &Lane) -> bool {
+        self.resumed.is_some() && self.earlier.as_ref().is_some_and(|earlier| earlier.lanes.contains(lane.id))
+    }
+
+    /// Takes over the lanes that an execution closed which did not come to its end: only where nothing has changed since,
+    /// and its evidence verifies.
+    fn take_over(&mut self, id: &str, selected: &BTreeSet<&'static str>, world: &World<'_>) -> Result<(), String> {
+        let phase = self.execution.phase;
+        let bucket = self.evidence_bucket().ok_or_else(|| entry::no_bucket(phase).why)?;
+        let source = Source {
+            phase,
+            folder: self.folder.with_file_name(id),
+            objects: &world.objects,
+            bucket: &bucket,
+            prefix: phase.run_control.replace("{id}", id),
+        };
+        let mut taken = source.take(&self.record(&world.account)).map_err(|error| error.to_string())?;
+        taken.earlier.lanes.retain(|lane| selected.contains(lane));
+        let lanes = taken.earlier.lanes.clone();
+        let own = taken.observations.into_iter().filter(|o| lanes.contains(o.lane.as_str()));
+        own.for_each(|observation| self.books.observations.insert(observation));
+        let mut files = Vec::new();
+        for (lane, left) in taken.left.into_iter().filter(|(lane, _)| lanes.contains(lane)) {
+            self.lanes.insert(lane, Progress::Ran(None));
+            self.books.names.extend(left.names.clone());
+            self.books.notes.extend(left.notes.clone());
+            self.books.trusted.extend(left.trusted.clone());
+            files.extend(left.files.clone());
+            self.left.insert(lane, left);
+        }
+        let names: Vec<String> = lanes.iter().map(|lane| (*lane).to_owned()).collect();
+        let said = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        self.books.notes.push(format!("goes on from {id}: {said} taken over, everything else is asked again"));
+        self.resumed = Some(Resumed { execution_id: id.to_owned(), lanes: names, files });
+        self.earlier = Some(taken.earlier);
+        Ok(())
+    }
+
+    /// Keeps what the closed lanes observed and left, as soon as there is a store to keep it in: an execution that ends
+    /// here may be gone on from.
+    fn keep_closed(&mut self, world: &World<'_>) {
+        let phase = self.execution.phase;
+        let Some(bucket) = self.durable_bucket() else { return };
+        if self.execution.settings.mode == Mode::Preflight || self.execution.alone.is_some() {
+            return;
+        }
+        let store = BucketStore { objects: &world.objects, bucket: &bucket };
+        while let Some((lane, left)) = self.left.pop_first() {
+            let kept = self.take_down_left(lane, &left).and_then(|()| self.observations_of(lane));
+            let Ok((name, body)) = kept else { continue };
+            match self.leave(Some(&store), &name, &body) {
+                Ok(receipt) => self.books.keep(&receipt, self.execution.settings.mode),
+                // The end of the execution withholds it, and says so.
+                Err(PublishError::Secret { .. }) => {}
+                Err(error) => {
+                    let known = self.judgement().findings(&self.books.observations);
+                    self.own.push(entry::unwritten(phase, &error, &known));
+                    self.unwritten.insert(name);
+                }
+            }
+        }
+    }
+
+    fn take_down_left(&mut self, lane: &str, left: &Left) -> Result<(), ExecutionError> {
+        let error = |why: String| RenderError { name: format!("observations/{lane}.json"), why };
+        let value = serde_json::to_value(left).map_err(|e| error(e.to_string()))?;
+        let source = "what the lane left, kept when it was closed";
+        let observation =
+            Observation::new(lane, LEFT, source, Answer::Value(value)).map_err(|e| error(e.to_string()))?;
+        self.books.observations.insert(observation);
+        Ok(())
+    }
+
+    /// Whether every check of a lane is met.
+    fn is_closed(&self, lane: &Lane) -> bool {
+        let findings = self.judgement().findings_of(lane.id, &self.books.observations);
+        !findings.is_empty() && findings.iter().all(|finding| finding.outcome == Outcome::Met)
     }
 
     fn lanes_of(&self, selected: &BTreeSet<&'static str>, which: impl Fn(&Lane) -> bool) -> Vec<&'a Lane> {
@@ -271,7 +385,7 @@ impl<'a> Run<'a> {
             lane,
             documents: self.execution.documents,
             ids: &self.ids,
-            stored: self.execution.alone.map(|alone| &alone.stored),
+            earlier: self.earlier.as_ref(),
             mode: self.execution.settings.mode,
             basis: self.execution.basis,
             expected_account: self.execution.expected_account.as_deref(),
@@ -365,17 +479,30 @@ impl<'a> Run<'a> {
             self.lanes.insert(lane.id, Progress::Blocked(code));
             return;
         }
+        self.keep_closed(world);
         (self.execution.progress)(lane.id);
+        let (notes, trusted) = (self.books.notes.len(), self.books.trusted.len());
         let stop = (lane.execute)(&mut self.lane_run(lane, Some(world), judgement)).err();
         self.lanes.insert(lane.id, Progress::Ran(stop.clone()));
-        let (Some(publish), None | Some(Stop::By { .. })) = (lane.publish, &stop) else { return };
-        if let Some(code) = self.store_blocker(world) {
-            self.lanes.insert(lane.id, Progress::Ran(stop.or(Some(Stop::By { code }))));
-            return;
+        if let (Some(publish), None | Some(Stop::By { .. })) = (lane.publish, &stop) {
+            if let Some(code) = self.store_blocker(world) {
+                self.lanes.insert(lane.id, Progress::Ran(stop.or(Some(Stop::By { code }))));
+                return;
+            }
+            // Why the lane stopped first stays its reason.
+            let later = publish(&mut self.lane_run(lane, Some(world), judgement)).err();
+            self.lanes.insert(lane.id, Progress::Ran(stop.or(later)));
         }
-        // Why the lane stopped first stays its reason.
-        let later = publish(&mut self.lane_run(lane, Some(world), judgement)).err();
-        self.lanes.insert(lane.id, Progress::Ran(stop.or(later)));
+        if lane.closing == Closing::No && self.is_closed(lane) {
+            let own = format!("{}_{}/", lane.short(), self.ids.instant.compact());
+            let left = Left {
+                names: self.books.names.clone(),
+                notes: self.books.notes.iter().skip(notes).cloned().collect(),
+                trusted: self.books.trusted.iter().skip(trusted).cloned().collect(),
+                files: self.books.files.iter().filter(|file| file.path.starts_with(&own)).cloned().collect(),
+            };
+            self.left.insert(lane.id, left);
+        }
     }
 
     /// Opens the store, unless it is open; the code that stands in the way, if one does.
@@ -418,11 +545,7 @@ impl<'a> Run<'a> {
     /// the way, if one does.
     fn open_store(&mut self, world: &World<'_>) -> Option<String> {
         let phase = self.execution.phase;
-        let bucket = match self.execution.documents.handles.resolve(phase.evidence_bucket) {
-            Ok(resolved) => resolved.value.as_str().map(str::to_owned),
-            Err(_) => None,
-        };
-        let Some(bucket) = bucket else {
+        let Some(bucket) = self.evidence_bucket() else {
             return self.store_finding(entry::no_bucket(phase));
         };
         let store = BucketStore { objects: &world.objects, bucket: &bucket };
@@ -433,8 +556,13 @@ impl<'a> Run<'a> {
             key: run_control_key(phase, &ids, name),
             group: group.to_owned(),
         };
-        let reservation = Artifact::new("execution.json", self.execution_record(), &["execution_id"]);
-        let reserved = self.door.publish(&reservation, &Destination::Durable(durable("execution.json", "execution")));
+        let record = self.record(&world.account);
+        let body = match serde_json::to_value(&record) {
+            Ok(body) => body,
+            Err(error) => return self.store_finding(entry::not_reserved(phase, &error.to_string())),
+        };
+        let reservation = Artifact::new(EXECUTION, body, &["execution_id"]);
+        let reserved = self.door.publish(&reservation, &Destination::Durable(durable(EXECUTION, "execution")));
         if let Ok(receipt) = &reserved {
             self.books.keep(receipt, self.execution.settings.mode);
         }
@@ -487,16 +615,19 @@ impl<'a> Run<'a> {
         cause.clone()
     }
 
-    fn execution_record(&self) -> Value {
-        json!({
-            "schema": "phasegate/execution/1",
-            "execution_id": self.ids.execution,
-            "track": self.execution.phase.track,
-            "phase": self.execution.phase.id,
-            "basis": self.execution.basis.word(),
-            "written_at_utc": self.ids.instant.rfc3339(),
-            "version": env!("CARGO_PKG_VERSION"),
-        })
+    fn record(&self, account: &str) -> Record {
+        Record {
+            schema: Record::SCHEMA.to_owned(),
+            execution_id: self.ids.execution.clone(),
+            track: self.execution.phase.track.to_owned(),
+            phase: self.execution.phase.id.to_owned(),
+            basis: self.execution.basis.word().to_owned(),
+            written_at_utc: self.ids.instant.rfc3339(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            binary_sha256: resume::binary_sha256(),
+            account: account.to_owned(),
+            inputs: self.execution.documents.inputs.clone(),
+        }
     }
 
     fn conclude(mut self) -> Result<PhaseOutcome, ExecutionError> {
@@ -551,6 +682,7 @@ impl<'a> Run<'a> {
             required_of_a_person: phase.required_of_a_person.iter().map(|s| (*s).to_owned()).collect(),
             folder: self.folder.clone(),
             files: std::mem::take(&mut self.books.files),
+            resumed: self.resumed.clone(),
         };
         self.list_what_stayed_here(&mut outcome.files)?;
         outcome.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -576,10 +708,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn durable_bucket(&self) -> Option<String> {
+    fn evidence_bucket(&self) -> Option<String> {
         let handle = self.execution.phase.evidence_bucket;
         let resolved = self.execution.documents.handles.resolve(handle).ok()?;
-        resolved.value.as_str().map(str::to_owned).filter(|_| self.durable)
+        resolved.value.as_str().map(str::to_owned)
+    }
+
+    fn durable_bucket(&self) -> Option<String> {
+        self.evidence_bucket().filter(|_| self.durable)
     }
 
     fn lane_outcome(&self, lane: &Lane, judgement: &Judgement<'_>) -> LaneOutcome {
@@ -601,7 +737,11 @@ impl<'a> Run<'a> {
         LaneOutcome {
             lane: lane.id.to_owned(),
             title: planned.map_or_else(String::new, |l| l.title.clone()),
-            execution_id: format!("{}_{}", lane.short(), self.ids.instant.compact()),
+            execution_id: {
+                let earlier = self.earlier.as_ref().filter(|_| self.is_taken_over(lane));
+                let ids = earlier.map_or(&self.ids, |earlier| &earlier.ids);
+                format!("{}_{}", lane.short(), ids.instant.compact())
+            },
             state,
             met,
             checks: findings.len().max(lane.checks.len()),
@@ -652,6 +792,10 @@ impl<'a> Run<'a> {
     /// is withheld, and holds the gate.
     fn keep_inputs_and_observations(&mut self, store: Option<&BucketStore<'_>>) -> Result<(), ExecutionError> {
         for (name, body) in self.inputs_and_observations()? {
+            let kept = self.books.files.iter().any(|file| file.path == name);
+            if kept || self.unwritten.contains(&name) {
+                continue;
+            }
             match self.leave(store, &name, &body) {
                 Ok(receipt) => self.books.keep(&receipt, self.execution.settings.mode),
                 Err(error @ PublishError::Secret { .. }) => {
@@ -659,6 +803,11 @@ impl<'a> Run<'a> {
                     let finding = entry::withheld(self.execution.phase, &error, &known);
                     self.books.notes.push(format!("withheld: {error}"));
                     self.own.push(finding);
+                }
+                // What stays on this disk alone is listed so; nothing passes on it.
+                Err(error) if error.is_of_the_store() => {
+                    let known = self.judgement().findings(&self.books.observations);
+                    self.own.push(entry::unwritten(self.execution.phase, &error, &known));
                 }
                 Err(source) => return Err(ExecutionError::Publish { name, source: Box::new(source) }),
             }
@@ -685,14 +834,20 @@ impl<'a> Run<'a> {
         };
         let owners = std::iter::once(self.execution.phase.id).chain(self.execution.phase.lanes.iter().map(|l| l.id));
         for owner in owners {
-            let own: Observations = self.books.observations.of_lane(owner).cloned().collect();
-            if own.iter().next().is_some() {
-                files.push(json(&format!("observations/{owner}.json"), serde_json::to_value(&own))?);
+            if self.books.observations.of_lane(owner).next().is_some() {
+                files.push(self.observations_of(owner)?);
             }
         }
         files.push(json("receipts.json", serde_json::to_value(&self.books.receipts))?);
         files.push(json(COURSE, serde_json::to_value(self.course()))?);
         Ok(files)
+    }
+
+    fn observations_of(&self, owner: &str) -> Result<(String, RenderedBody), ExecutionError> {
+        let name = format!("observations/{owner}.json");
+        let own: Observations = self.books.observations.of_lane(owner).cloned().collect();
+        let body = serde_json::to_value(&own).map_err(|e| RenderError { name: name.clone(), why: e.to_string() })?;
+        Ok((name, RenderedBody::Json(body)))
     }
 
     fn course(&self) -> Course {

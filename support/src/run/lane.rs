@@ -41,6 +41,18 @@ pub struct Lane {
     pub(crate) rows: Vec<(&'static str, Vec<Proof>)>,
     pub(crate) requirements: Vec<(&'static str, Vec<Proof>)>,
     pub(crate) given: Vec<&'static str>,
+    pub(crate) again: Again,
+}
+
+/// What becomes of a closed lane in an execution that goes on from the one in which it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It is taken over.
+    No,
+    /// What it finds may change meanwhile: it is asked again.
+    Asked,
+    /// It pins the run: it and all after it are run again, and a run that is pinned already holds.
+    Pins,
 }
 
 /// Whether a lane closes the phase.
@@ -70,7 +82,23 @@ impl Lane {
             rows: Vec::new(),
             requirements: Vec::new(),
             given: Vec::new(),
+            again: Again::No,
         }
+    }
+
+    /// What it finds may change between two executions: one that goes on from another asks it again.
+    #[must_use]
+    pub fn asked_again(mut self) -> Self {
+        self.again = Again::Asked;
+        self
+    }
+
+    /// It pins the run, which no second execution may do: one that goes on from another never takes it over, nor any lane
+    /// after it.
+    #[must_use]
+    pub fn pins_the_run(mut self) -> Self {
+        self.again = Again::Pins;
+        self
     }
 
     /// It needs another lane to be closed first.

@@ -17,6 +17,8 @@ pub mod observation;
 pub mod outcome;
 pub mod publication;
 pub mod repository;
+mod resume;
+pub(crate) use resume::binary_sha256;
 pub mod rows;
 pub mod settings;
 pub mod stored;

@@ -296,6 +296,17 @@ pub struct EvidenceFile {
     pub uri: Option<String>,
 }
 
+/// What an execution took over from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The earlier execution.
+    pub execution_id: String,
+    /// Its lanes that were taken over; their observations are this execution's too.
+    pub lanes: Vec<String>,
+    /// The files that those lanes left, by their paths below the earlier execution's folder.
+    pub files: Vec<EvidenceFile>,
+}
+
 /// What this execution read, by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputDigest {
@@ -359,6 +370,9 @@ pub struct PhaseOutcome {
     pub folder: PathBuf,
     /// Its files so far, `verdict.json` excepted.
     pub files: Vec<EvidenceFile>,
+    /// What it took over from an earlier execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
 }
 
 impl PhaseOutcome {

@@ -58,6 +58,10 @@ pub struct Settings {
     pub world_dir: Option<PathBuf>,
     /// The predecessor's execution id, when it is another than the plan names.
     pub from: Option<String>,
+    /// The execution that this one goes on from.
+    pub resume: Option<String>,
+    /// The run of nextest that this process is one of, where it is one; empty where nextest does not say which.
+    pub nextest: Option<String>,
     /// The world is put onto the endpoint before the run; loopback only.
     pub seed: bool,
     /// A missing lock fails.
@@ -136,6 +140,8 @@ impl Settings {
             worlds: path("PHASEGATE_WORLD").unwrap_or_else(|| workspace.join("fixtures/world")),
             world_dir,
             from: get("PHASEGATE_FROM"),
+            resume: get("PHASEGATE_RESUME"),
+            nextest: get("NEXTEST").map(|_| get("NEXTEST_RUN_ID").unwrap_or_default()),
             seed: flag("PHASEGATE_SEED")?,
             locked: flag("PHASEGATE_LOCKED")?,
             ci: get("CI").is_some(),

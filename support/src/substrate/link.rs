@@ -32,6 +32,7 @@ pub(super) struct Link {
     runtime: Option<Runtime>,
     limit: Duration,
     sent: Arc<AtomicU64>,
+    waited: AtomicU64,
 }
 
 impl Link {
@@ -42,12 +43,17 @@ impl Link {
             .thread_name("phasegate-aws")
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime), limit, sent: Arc::new(AtomicU64::new(0)) })
+        Ok(Self { runtime: Some(runtime), limit, sent: Arc::new(AtomicU64::new(0)), waited: AtomicU64::new(0) })
     }
 
     /// How many requests were sent, retries included.
     pub(super) fn requests(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
+    }
+
+    /// How long calls took in all, as those who made them waited.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::SeqCst))
     }
 
     /// Runs `future` to its end without a time limit: only for work that sends nothing.
@@ -186,7 +192,11 @@ impl Call<'_> {
         let Some(runtime) = self.link.runtime.as_ref() else {
             return Err(self.error(CallErrorKind::Refused, "the substrate is closed"));
         };
-        runtime.block_on(async { tokio::time::timeout(left, future).await }).map_err(|_elapsed| {
+        let began = Instant::now();
+        let answer = runtime.block_on(async { tokio::time::timeout(left, future).await });
+        let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.link.waited.fetch_add(took, Ordering::SeqCst);
+        answer.map_err(|_elapsed| {
             let limit = self.link.limit;
             self.error(CallErrorKind::TimedOut, format!("no answer within {limit:?}"))
         })

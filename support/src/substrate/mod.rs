@@ -280,6 +280,12 @@ impl Substrate {
         self.world.as_ref()
     }
 
+    /// How long the calls of this substrate took in all: the SDK's work, the way, and the server's.
+    #[must_use]
+    pub fn time_in_calls(&self) -> Duration {
+        self.link.waited()
+    }
+
     /// How many requests this substrate has sent, retries included.
     #[must_use]
     pub fn calls_made(&self) -> u64 {

@@ -60,6 +60,7 @@ fn closure() -> [&'static dyn AnyCheck; 11] {
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M3.A", execute)
+        .asked_again()
         .documents(read_documents)
         .publishes(publish)
         .proves("every required handle has one value from one source; M2's handoff, orchestrator and evidence bucket are there")

@@ -98,6 +98,7 @@ fn readiness_checks() -> [&'static dyn AnyCheck; 9] {
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M3.D", execute)
+        .asked_again()
         .after("M3.C")
         .documents(read_documents)
         .publishes(publish)

@@ -90,6 +90,7 @@ fn run_evidence_checks() -> [&'static dyn AnyCheck; 13] {
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M3.E", execute)
+        .pins_the_run()
         .after("M3.D")
         .documents(read_documents)
         .publishes(receipts::publish)

@@ -78,6 +78,7 @@ static BUCKET_VERSIONED: Check<Versioning> = Check::<Versioning>::derived(
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M3.A", execute)
+        .asked_again()
         .documents(read_documents)
         .proves("every P1 handle resolved; M2's handoff, evidence bucket and M1's image provenance are there and agree")
         .checks([

@@ -23,9 +23,12 @@ const RUN_OBJECTS: &str = "run_objects";
 /// What a refused conditional put on a run's key means: another gate has this run id.
 const COLLISION: &str = "M3-B2";
 
+/// What to do where the run's key is taken.
+const ANOTHER_RUN: &str = "run the gate anew, `cargo test --test m3 -- dev_min` without PHASEGATE_RESUME: a pinned run is never written twice, and a new execution has another run id";
+
 static FIRST_WRITER: Check<Publication> =
     Check::<Publication>::new("run_json.first_writer", COLLISION, &["publish:run.json"], first_writer, taken)
-        .next("run the gate again: the next second has another run id");
+        .next(ANOTHER_RUN);
 
 static STARTED_FIRST_WRITER: Check<Publication> = Check::<Publication>::new(
     "run_started.first_writer",
@@ -34,7 +37,7 @@ static STARTED_FIRST_WRITER: Check<Publication> = Check::<Publication>::new(
     first_writer,
     taken,
 )
-.next("run the gate again: the next second has another run id");
+.next(ANOTHER_RUN);
 
 fn first_writer(published: &Publication) -> Judged {
     match published {
@@ -187,6 +190,7 @@ struct DigestReadBack {
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M3.D", execute)
+        .pins_the_run()
         .after("M3.C")
         .proves("run.json and run_started.json put once, read back equal, one version each; the digest holds over the bytes read back")
         .checks([

@@ -154,9 +154,20 @@ pub struct Running {
 }
 
 impl Running {
+    /// Ends it as nobody can be asked about.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end. A gate that takes too long or panics fails the test.
-    pub fn end(mut self) -> Ran {
-        let status = self.wait();
+    pub fn end(self) -> Ran {
+        self.end_within(LIMIT)
+    }
+
+    /// The same, with another limit.
+    pub fn end_within(mut self, limit: Duration) -> Ran {
+        let status = self.wait(limit);
         let ran = Ran {
             code: status.code().unwrap_or_else(|| panic!("the gate was ended by a signal: {status}")),
             stdout: whole(&mut self.stdout),
@@ -168,8 +179,8 @@ impl Running {
         ran
     }
 
-    fn wait(&mut self) -> ExitStatus {
-        while self.began.elapsed() < LIMIT {
+    fn wait(&mut self, limit: Duration) -> ExitStatus {
+        while self.began.elapsed() < limit {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -177,7 +188,7 @@ impl Running {
         }
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        panic!("no end within {LIMIT:?}: {}{}", whole(&mut self.stdout), whole(&mut self.stderr));
+        panic!("no end within {limit:?}: {}{}", whole(&mut self.stdout), whole(&mut self.stderr));
     }
 }
 

@@ -31,13 +31,13 @@ struct Stored<'g> {
     recorded: PhaseOutcome,
 }
 
-/// Judges again, and compares; gives how many findings and cases were judged.
-pub(super) fn judge(gate: &Phase, reporter: &dyn Reporter, read: &mut Read) -> (usize, usize) {
+/// Judges again, and compares; gives the outcome as it is judged now.
+pub(super) fn judge(gate: &Phase, reporter: &dyn Reporter, read: &mut Read) -> Option<PhaseOutcome> {
     match stored(gate, read) {
-        Ok(stored) => compare(gate, reporter, &stored, read),
+        Ok(stored) => Some(compare(gate, reporter, &stored, read)),
         Err((name, why)) => {
             read.discrepancies.push(Discrepancy::Unusable { name, why });
-            (0, 0)
+            None
         }
     }
 }
@@ -178,7 +178,7 @@ fn with_the_stores(
     Ok(own)
 }
 
-fn compare(gate: &Phase, reporter: &dyn Reporter, stored: &Stored<'_>, read: &mut Read) -> (usize, usize) {
+fn compare(gate: &Phase, reporter: &dyn Reporter, stored: &Stored<'_>, read: &mut Read) -> PhaseOutcome {
     let course = &stored.course;
     let lanes = |which: &dyn Fn(Closing) -> bool| -> BTreeMap<&'static str, Progress> {
         let known = gate.lanes.iter().filter(|lane| which(lane.closing));
@@ -212,15 +212,16 @@ fn compare(gate: &Phase, reporter: &dyn Reporter, stored: &Stored<'_>, read: &mu
     let mut decision = judgement.decide(&stored.observations, cases_pass);
     lower(&mut decision, frozen.as_ref());
     let (register, _) = entry::register_claims(gate, &stored.suite.parsed.plan, &findings);
-    let counted = (findings.len(), cases.len());
     let mut again = stored.recorded.clone();
     again.findings = findings;
     again.cases = cases;
     again.register = register;
     again.decision = decision;
     differences(&stored.recorded, &again, read);
-    same_reports(reporter, again, read);
-    counted
+    same_reports(reporter, again.clone(), read);
+    // The verdict lists what the reports could not list yet.
+    again.files.clone_from(&read.verdict.files);
+    again
 }
 
 /// What comes out otherwise, one discrepancy for each.

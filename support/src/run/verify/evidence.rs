@@ -237,6 +237,7 @@ fn read_store(read: &mut Read, substrate: &Substrate) -> Result<(), VerifyError>
         }
     }
     foreign(read, &writers);
+    read_taken_over(read, s3)?;
     let known: BTreeSet<&str> = listed.iter().filter_map(|file| file.uri.as_deref()).collect();
     for (uri, history) in &histories {
         let own = parts_of(uri).is_some_and(|(bucket, key)| {
@@ -250,6 +251,27 @@ fn read_store(read: &mut Read, substrate: &Substrate) -> Result<(), VerifyError>
             _ => None,
         };
         read.discrepancies.push(Discrepancy::Added { copy: Copy::Stored(uri.clone()), is });
+    }
+    Ok(())
+}
+
+/// The files of the lanes that were taken over stand where the earlier execution put them.
+fn read_taken_over(read: &mut Read, s3: &S3) -> Result<(), VerifyError> {
+    let Some(resumed) = read.verdict.resumed.clone() else { return Ok(()) };
+    for file in &resumed.files {
+        let Some((bucket, key)) = file.uri.as_deref().and_then(parts_of) else { continue };
+        let copy = Copy::Stored(format!("s3://{bucket}/{key}"));
+        match s3.get_object(bucket, key, None) {
+            Ok(reply) => {
+                read.read_back += 1;
+                let is = sha256_hex(&reply.value.bytes);
+                if is != file.sha256 {
+                    read.discrepancies.push(Discrepancy::Changed { copy, listed: file.sha256.clone(), is });
+                }
+            }
+            Err(error) if error.kind == CallErrorKind::NotFound => read.missing(file, copy),
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

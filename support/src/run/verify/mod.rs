@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::lane::Phase;
-use super::outcome::Reporter;
+use super::outcome::{PhaseOutcome, Reporter};
 use crate::substrate::Substrate;
 use crate::substrate::reply::CallError;
 
@@ -170,6 +170,8 @@ pub struct Audit {
     pub only_here: Vec<String>,
     /// What is not as the verdict says; empty when all of it is.
     pub discrepancies: Vec<Discrepancy>,
+    /// The outcome as it is judged now; none where that could not be done.
+    pub outcome: Option<Box<PhaseOutcome>>,
     /// Words without effect on the result.
     pub notes: Vec<String>,
 }
@@ -253,14 +255,21 @@ impl Auditor<'_> {
         let gate =
             gate.ok_or_else(|| VerifyError::NoGate { track: verdict.track.clone(), phase: verdict.phase.clone() })?;
         let receipts = evidence::compare_receipts(&mut read);
-        let judged = again::judge(gate, self.reporter, &mut read);
+        let again = again::judge(gate, self.reporter, &mut read);
+        let outcome = again.map(|mut outcome| {
+            if let Place::Folder(folder) = place {
+                outcome.folder.clone_from(folder);
+            }
+            Box::new(outcome)
+        });
         Ok(Audit {
             listed: verdict.files.len() + 1,
             verdict,
             read_here: read.read_here,
             read_back: read.read_back,
             receipts,
-            judged,
+            judged: outcome.as_ref().map_or((0, 0), |outcome| (outcome.findings.len(), outcome.cases.len())),
+            outcome,
             only_here: read.only_here,
             discrepancies: read.discrepancies,
             notes: read.notes,

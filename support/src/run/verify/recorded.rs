@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::run::outcome::{EvidenceFile, InputDigest, Mode, RunBasis};
+use crate::run::outcome::{EvidenceFile, InputDigest, Mode, Resumed, RunBasis};
 
 /// Version of the document that this build reads.
 const SCHEMA: &str = "phasegate.verdict/1";
@@ -73,6 +73,9 @@ pub struct Recorded {
     pub cases: Value,
     /// What the execution read.
     pub inputs: Vec<InputDigest>,
+    /// What was taken over from an earlier execution.
+    #[serde(default)]
+    pub resumed: Option<Resumed>,
     /// Every other file.
     pub files: Vec<EvidenceFile>,
 }

@@ -131,7 +131,9 @@ pub(super) static ABSENT: Check<(RowOutput, RunKeys)> = Check::<(RowOutput, RunK
         }
     },
 )
-.next("run the gate again: a pinned run is never written twice, the next second has another run id");
+.next(
+    "run the gate anew, `cargo test --test m3 -- dev_full` without PHASEGATE_RESUME: a pinned run is never written twice, and a new execution has another run id",
+);
 
 /// Asks for both keys by head, and for every version that ever stood there.
 pub(super) fn look_for(run: &mut LaneRun<'_>, keys: &RunKeys) -> Step {
