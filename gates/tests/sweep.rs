@@ -39,6 +39,9 @@ use seen::{Ended, Seen};
 /// The seed of the sample that is always played.
 const SEED: u64 = 3;
 
+/// How many faults of a track are played then.
+const SAMPLE: usize = 72;
+
 /// What is played.
 #[derive(Debug, Clone, Copy)]
 enum Extent {
@@ -59,7 +62,9 @@ fn main() -> ExitCode {
     let extent = match std::env::var("PHASEGATE_SWEEP").ok().filter(|value| !value.is_empty()).as_deref() {
         None => Extent::Sample(SEED),
         Some("all") => Extent::All,
-        Some(seed) => Extent::Sample(seed.parse().unwrap_or_else(|_| panic!("PHASEGATE_SWEEP=`{seed}` is neither `all` nor a number"))),
+        Some(seed) => Extent::Sample(
+            seed.parse().unwrap_or_else(|_| panic!("PHASEGATE_SWEEP=`{seed}` is neither `all` nor a number")),
+        ),
     };
     let gates: &'static [Phase] = Box::leak(gates::m3::gates().unwrap().into_boxed_slice());
     let filter = arguments.filter.clone().filter(|f| f.contains('/'));
@@ -83,19 +88,19 @@ fn main() -> ExitCode {
 }
 
 fn names(phase: &Phase) -> [String; 2] {
-    ["faults", "doctored"].map(|name| format!("{}::{}::sweep::{name}", phase.track, phase.id))
+    ["faults", "judge_refuses_what_is_doctored"].map(|name| format!("{}::{}::sweep::{name}", phase.track, phase.id))
 }
 
 fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Option<&str>) -> Vec<Trial> {
     let track = phase.track;
-    let [faults, doctored] = names(phase);
+    let [of_faults, of_judge] = names(phase);
     let clean = match clean(gates, track) {
         Ok(clean) => clean,
-        Err(why) => return vec![Trial::test(faults, move || Err(Failed::from(why)))],
+        Err(why) => return vec![Trial::test(of_faults, move || Err(Failed::from(why)))],
     };
     let (mut cases, mut inapplicable) = faults::all(track, &clean.calls);
     if let (Extent::Sample(seed), None) = (extent, filter) {
-        cases = faults::sample(&cases, seed);
+        cases = faults::sample(&cases, &clean.calls, seed, SAMPLE);
         // What cannot happen is counted over the whole alone.
         inapplicable = 0;
     }
@@ -117,10 +122,10 @@ fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Opti
     if cases.is_empty() || (filter.is_none() && (tally.same == 0 || tally.held == 0)) {
         wrong.push("the faults were not asked".to_owned());
     }
-    let found = doctored::wrong(&clean);
+    let found = doctored(gates, track, &clean).unwrap_or_else(|why| vec![why]);
     vec![
-        Trial::test(faults, move || if wrong.is_empty() { Ok(()) } else { Err(Failed::from(wrong.join("\n"))) }),
-        Trial::test(doctored, move || if found.is_empty() { Ok(()) } else { Err(Failed::from(found.join("\n"))) }),
+        Trial::test(of_faults, move || if wrong.is_empty() { Ok(()) } else { Err(Failed::from(wrong.join("\n"))) }),
+        Trial::test(of_judge, move || if found.is_empty() { Ok(()) } else { Err(Failed::from(found.join("\n"))) }),
     ]
 }
 
@@ -137,6 +142,14 @@ fn clean(gates: &'static [Phase], track: &'static str) -> Result<Clean, String> 
         Some(Ok(Came::Same)) => Ok(clean),
         came => Err(format!("two clean runs differ: {came:?}")),
     }
+}
+
+/// What the judge gets wrong of doctored ends: those of the clean run, and of one that held.
+fn doctored(gates: &'static [Phase], track: &'static str, clean: &Clean) -> Result<Vec<String>, String> {
+    let (number, call) = doctored::call(clean).ok_or("no lane puts a file")?;
+    let fault = faults::denial().on(number, call).ok_or("a put cannot be denied")?;
+    let held = within_limit(gates, track, fault)?;
+    Ok(doctored::wrong(clean, &held, call))
 }
 
 /// Plays the faults on a few threads.
@@ -158,13 +171,17 @@ fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Ca
                     let mut tally = tally.lock().unwrap();
                     match came {
                         Ok(Came::Same) => tally.same += 1,
-                        Ok(Came::Held) if case.kind.is_harmless() => tally.violations.push(format!("{}: it held", case.id)),
+                        Ok(Came::Held) if case.kind.is_harmless() => {
+                            tally.violations.push(format!("{}: it held", case.id))
+                        }
                         Ok(Came::Held) => tally.held += 1,
                         Err(wrong) => {
                             let (id, what) = (&case.id, call.asked.command());
                             let lane = clean.owner(call);
                             let wrong = wrong.join("\n    ");
-                            tally.violations.push(format!("{id} ({what} {} of {lane}):\n    {wrong}", call.asked.subject));
+                            tally
+                                .violations
+                                .push(format!("{id} ({what} {} of {lane}):\n    {wrong}", call.asked.subject));
                         }
                     }
                 }

@@ -156,6 +156,11 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The answer that is sure to stop whoever gets it.
+pub fn denial() -> Kind {
+    Kind { what: What::Status(403), lasting: false }
+}
+
 /// One fault on one call of a track's run.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -182,16 +187,22 @@ pub fn all(track: &str, calls: &[Call]) -> (Vec<Case>, usize) {
     (cases, inapplicable)
 }
 
-/// The sample of a seed: one fault for every call, and every kind of fault on at least two calls, where it can happen to so many.
-pub fn sample(cases: &[Case], seed: u64) -> Vec<Case> {
+/// The sample of a seed, at most so many: one fault for each operation of each lane, every kind of fault twice, one fault for each call.
+pub fn sample(cases: &[Case], calls: &[Call], seed: u64, most: usize) -> Vec<Case> {
     let mut drawn: Vec<&Case> = cases.iter().collect();
     drawn.sort_by_cached_key(|case| Sha256::digest(format!("{seed} {}", case.id)).to_vec());
+    let of = |case: &Case| calls.get(case.number - 1).map(|call| (call.lane.as_str(), call.asked.command()));
+    let new: [&dyn Fn(&[&Case], &Case) -> bool; 3] = [
+        &|chosen, case| !chosen.iter().any(|other| of(other) == of(case)),
+        &|chosen, case| chosen.iter().filter(|other| other.kind == case.kind).count() < 2,
+        &|chosen, case| !chosen.iter().any(|other| other.number == case.number),
+    ];
     let mut chosen: Vec<&Case> = Vec::new();
-    for case in drawn {
-        let first_of_call = !chosen.iter().any(|other| other.number == case.number);
-        let rare = chosen.iter().filter(|other| other.kind == case.kind).count() < 2;
-        if first_of_call || rare {
-            chosen.push(case);
+    for is_new in new {
+        for case in &drawn {
+            if chosen.len() < most && is_new(&chosen, case) {
+                chosen.push(case);
+            }
         }
     }
     chosen.sort_by_key(|case| (case.number, case.kind));

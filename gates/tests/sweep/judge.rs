@@ -39,7 +39,8 @@ impl Clean {
         if outcome.decision.verdict != Verdict::Advance || !wrong.is_empty() {
             return Err(format!("the clean run is {}: {}", outcome.verdict(), wrong.join("; ")));
         }
-        let of_lane = |path: &str| outcome.lanes.iter().any(|lane| path.starts_with(&format!("{}/", lane.execution_id)));
+        let of_lane =
+            |path: &str| outcome.lanes.iter().any(|lane| path.starts_with(&format!("{}/", lane.execution_id)));
         let own = outcome.files.iter().filter(|file| !of_lane(&file.path));
         let mut own: Vec<String> = own.filter_map(|file| file.uri.clone()).collect();
         let reserved = own.iter().find_map(|uri| uri.strip_suffix("execution.json").map(str::to_owned));
@@ -113,14 +114,18 @@ impl Clean {
                 }
             }
         }
-        let listed = |name: &str| ["receipts.json", "findings.json", "verdict.json"].iter().any(|own| name.ends_with(own));
+        let listed =
+            |name: &str| ["receipts.json", "findings.json", "verdict.json"].iter().any(|own| name.ends_with(own));
         for place in self.seen.after.keys().chain(seen.after.keys()) {
             let (then, now) = (self.seen.after.get(place), seen.after.get(place));
             let same = match (then, now) {
-                (Some(then), Some(now)) if listed(&place.1) && self.own.contains(&format!("s3://{}/{}", place.0, place.1)) => {
+                (Some(then), Some(now))
+                    if listed(&place.1) && self.own.contains(&format!("s3://{}/{}", place.0, place.1)) =>
+                {
                     // Of these the local copy was compared; the object must be that copy.
                     let name = place.1.rsplit('/').next().unwrap_or_default();
-                    seen.files.get(name) == Some(&now.bytes) && (then.versions, then.markers) == (now.versions, now.markers)
+                    seen.files.get(name) == Some(&now.bytes)
+                        && (then.versions, then.markers) == (now.versions, now.markers)
                 }
                 (then, now) => then == now,
             };
@@ -149,14 +154,17 @@ impl Clean {
         let mut wrong = Vec::new();
         let owner = self.owner(call);
         let roots = &outcome.decision.roots;
-        let named = roots.iter().flat_map(|root| &root.causes).any(|cause| {
-            cause.lane == owner && (names(call, &cause.observed) || names(call, &cause.next))
-        });
+        let named = roots
+            .iter()
+            .flat_map(|root| &root.causes)
+            .any(|cause| cause.lane == owner && (names(call, &cause.observed) || names(call, &cause.next)));
         if !named {
             let said: Vec<String> = roots
                 .iter()
                 .flat_map(|root| root.causes.iter().map(move |cause| (root, cause)))
-                .map(|(root, cause)| format!("\n      {} {} of {}: {}", root.code, cause.check, cause.lane, cause.observed))
+                .map(|(root, cause)| {
+                    format!("\n      {} {} of {}: {}", root.code, cause.check, cause.lane, cause.observed)
+                })
                 .collect();
             wrong.push(format!("a hold without a root of {owner} that names the call; roots:{}", said.concat()));
         }
