@@ -119,10 +119,14 @@ struct Stands {
 }
 
 fn what_stands(row: &RowOutput, id: &str, probe: &Output) -> Result<Stands, Unmet> {
-    let Output::Objects { keys, prefix, .. } = probe else {
+    let Output::Objects { bucket, keys, prefix, complete, .. } = probe else {
         return Err(Unmet::from(format!("the probe of {id} is no list of objects")));
     };
     ensure!(prefix.contains(&format!("/{id}/")), "the probe of {id} asked for `{prefix}`");
+    ensure!(
+        *complete || !keys.is_empty(),
+        "s3api list-objects-v2 of s3://{bucket}/{prefix} has no key and says that more follow: {id} is not known to be free"
+    );
     let read = row.follow_ups.get(id).ok_or_else(|| Unmet::from(format!("the versions of {id} were not listed")))?;
     let listing: Option<Listing<VersionEntry>> = serde_json::from_value(read.value.clone())
         .map_err(|e| Unmet::from(format!("the versions of {id} cannot be read: {e}")))?;
