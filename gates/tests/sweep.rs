@@ -42,6 +42,9 @@ const SEED: u64 = 3;
 /// How many faults of a track are played then.
 const SAMPLE: usize = 72;
 
+/// How much is said of one violation.
+const MOST_SAID: usize = 4;
+
 /// What is played.
 #[derive(Debug, Clone, Copy)]
 enum Extent {
@@ -164,24 +167,15 @@ fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Ca
                 loop {
                     let next = queue.lock().unwrap().next();
                     let Some(case) = next else { return };
-                    let call = &clean.calls[case.number - 1];
-                    let came = within_limit(gates, track, case.fault.clone())
-                        .map_err(|why| vec![why])
-                        .and_then(|seen| clean.judge(&seen, call));
+                    let came = one(gates, track, clean, case);
                     let mut tally = tally.lock().unwrap();
                     match came {
                         Ok(Came::Same) => tally.same += 1,
-                        Ok(Came::Held) if case.kind.is_harmless() => {
-                            tally.violations.push(format!("{}: it held", case.id))
-                        }
                         Ok(Came::Held) => tally.held += 1,
-                        Err(wrong) => {
-                            let (id, what) = (&case.id, call.asked.command());
-                            let lane = clean.owner(call);
-                            let wrong = wrong.join("\n    ");
-                            tally
-                                .violations
-                                .push(format!("{id} ({what} {} of {lane}):\n    {wrong}", call.asked.subject));
+                        Err(violation) => {
+                            // At once: the whole takes long.
+                            println!("violation {violation}");
+                            tally.violations.push(violation);
                         }
                     }
                 }
@@ -191,6 +185,23 @@ fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Ca
     let mut tally = tally.into_inner().unwrap();
     tally.violations.sort();
     tally
+}
+
+/// How the gate bore one fault, or what is wrong with what came.
+fn one(gates: &'static [Phase], track: &'static str, clean: &Clean, case: &Case) -> Result<Came, String> {
+    let call = &clean.calls[case.number - 1];
+    let came = within_limit(gates, track, case.fault.clone())
+        .map_err(|why| vec![why])
+        .and_then(|seen| clean.judge(&seen, call));
+    let wrong = match came {
+        Ok(Came::Held) if case.kind.is_harmless() => vec!["it held, and nothing was wrong".to_owned()],
+        Ok(came) => return Ok(came),
+        Err(wrong) => wrong,
+    };
+    let (said, more) = wrong.split_at(wrong.len().min(MOST_SAID));
+    let more = if more.is_empty() { String::new() } else { format!("\n    and {} more", more.len()) };
+    let (id, what, subject) = (&case.id, call.asked.command(), &call.asked.subject);
+    Err(format!("{id} ({what} {subject} of {}):\n    {}{more}", clean.owner(call), said.join("\n    ")))
 }
 
 /// One gate under one fault, on a thread of its own: one that never ends must not stop the sweep.

@@ -187,12 +187,15 @@ pub fn all(track: &str, calls: &[Call]) -> (Vec<Case>, usize) {
     (cases, inapplicable)
 }
 
+/// Whether a case adds to those that are chosen.
+type IsNew<'c> = dyn Fn(&[&Case], &Case) -> bool + 'c;
+
 /// The sample of a seed, at most so many: one fault for each operation of each lane, every kind of fault twice, one fault for each call.
 pub fn sample(cases: &[Case], calls: &[Call], seed: u64, most: usize) -> Vec<Case> {
     let mut drawn: Vec<&Case> = cases.iter().collect();
     drawn.sort_by_cached_key(|case| Sha256::digest(format!("{seed} {}", case.id)).to_vec());
     let of = |case: &Case| calls.get(case.number - 1).map(|call| (call.lane.as_str(), call.asked.command()));
-    let new: [&dyn Fn(&[&Case], &Case) -> bool; 3] = [
+    let new: [&IsNew; 3] = [
         &|chosen, case| !chosen.iter().any(|other| of(other) == of(case)),
         &|chosen, case| chosen.iter().filter(|other| other.kind == case.kind).count() < 2,
         &|chosen, case| !chosen.iter().any(|other| other.number == case.number),
@@ -200,7 +203,8 @@ pub fn sample(cases: &[Case], calls: &[Call], seed: u64, most: usize) -> Vec<Cas
     let mut chosen: Vec<&Case> = Vec::new();
     for is_new in new {
         for case in &drawn {
-            if chosen.len() < most && is_new(&chosen, case) {
+            let again = chosen.iter().any(|other| other.id == case.id);
+            if chosen.len() < most && !again && is_new(&chosen, case) {
                 chosen.push(case);
             }
         }
