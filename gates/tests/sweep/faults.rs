@@ -190,12 +190,14 @@ pub fn all(track: &str, calls: &[Call]) -> (Vec<Case>, usize) {
 /// Whether a case adds to those that are chosen.
 type IsNew<'c> = dyn Fn(&[&Case], &Case) -> bool + 'c;
 
-/// The sample of a seed, at most so many: one fault for each operation of each lane, every kind of fault twice, one fault for each call.
+/// The sample of a seed, at most so many: every kind of fault, one fault for each operation of each lane, every kind again, one fault for
+/// each call.
 pub fn sample(cases: &[Case], calls: &[Call], seed: u64, most: usize) -> Vec<Case> {
     let mut drawn: Vec<&Case> = cases.iter().collect();
     drawn.sort_by_cached_key(|case| Sha256::digest(format!("{seed} {}", case.id)).to_vec());
     let of = |case: &Case| calls.get(case.number - 1).map(|call| (call.lane.as_str(), call.asked.command()));
-    let new: [&IsNew; 3] = [
+    let new: [&IsNew; 4] = [
+        &|chosen, case| !chosen.iter().any(|other| other.kind == case.kind),
         &|chosen, case| !chosen.iter().any(|other| of(other) == of(case)),
         &|chosen, case| chosen.iter().filter(|other| other.kind == case.kind).count() < 2,
         &|chosen, case| !chosen.iter().any(|other| other.number == case.number),
