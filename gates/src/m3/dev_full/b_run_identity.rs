@@ -130,7 +130,8 @@ fn what_stands(row: &RowOutput, id: &str, probe: &Output) -> Result<Stands, Unme
     let read = row.follow_ups.get(id).ok_or_else(|| Unmet::from(format!("the versions of {id} were not listed")))?;
     let listing: Option<Listing<VersionEntry>> = serde_json::from_value(read.value.clone())
         .map_err(|e| Unmet::from(format!("the versions of {id} cannot be read: {e}")))?;
-    let listing = listing.ok_or_else(|| Unmet::from(format!("the versions of {id} could not be listed")))?;
+    let listing =
+        listing.ok_or_else(|| Unmet::from(format!("s3api list-object-versions finds no bucket for {prefix}")))?;
     ensure!(listing.complete, "the list of versions of {id} is not complete");
     let markers = listing.entries.iter().filter(|version| version.delete_marker).count();
     Ok(Stands { objects: keys.len(), versions: listing.entries.len() - markers, delete_markers: markers })
