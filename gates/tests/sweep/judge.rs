@@ -240,12 +240,13 @@ fn verdict_of(seen: &Seen) -> Option<String> {
     verdict.get("verdict")?.as_str().map(str::to_owned)
 }
 
-/// Whether a text names a call: by service and operation, or by the object.
+/// Whether a text names a call: by service and operation, or by the object's key or URI.
 fn names(call: &Call, text: &str) -> bool {
-    let object = call.asked.service == "s3" && text.contains(&uri(call));
+    let key = call.asked.subject.split_once('/').map_or("", |(_, key)| key);
+    let object = call.asked.service == "s3" && (text.contains(&uri(call)) || (!key.is_empty() && text.contains(key)));
     object || text.contains(&call.asked.command())
 }
 
 fn uri(call: &Call) -> String {
-    format!("s3://{}", call.asked.subject)
+    format!("s3://{}", call.asked.subject.trim_end_matches('/'))
 }
