@@ -15,10 +15,10 @@ use support::run::repository::Repository;
 use support::run::settings::Settings;
 use support::run::stored::Stored;
 use support::substrate::seed::{self, World};
-use support::substrate::{Options, Substrate, SubstrateKind};
+use support::substrate::{ObjectBody, Options, Substrate, SubstrateKind};
 use tempfile::TempDir;
 
-use super::wire::{self, Fault, Meanwhile, Others, Wire};
+use super::wire::{self, Call, Fault, Meanwhile, Others, Wire};
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -41,10 +41,15 @@ pub struct Stage {
     track: &'static str,
     /// The account that is pinned: the fixtures', whatever the world becomes.
     account: String,
+    /// Every object's bytes are read before and after.
+    watched: bool,
 }
 
 /// Objects by bucket and key: how many versions, and how many delete markers.
 pub type Objects = BTreeMap<(String, String), (usize, usize)>;
+
+/// Objects by bucket and key: their bytes.
+pub type Contents = BTreeMap<(String, String), Vec<u8>>;
 
 /// What came of one execution.
 pub struct Played {
@@ -56,6 +61,14 @@ pub struct Played {
     pub after: Objects,
     /// The same, before.
     pub before: Objects,
+    /// What is in every object afterwards, and before, where the stage was watched.
+    pub contents_after: Contents,
+    /// See `contents_after`.
+    pub contents_before: Contents,
+    /// Every call of the gate, in order.
+    pub calls: Vec<Call>,
+    /// The execution's folder, whether it came to be or not.
+    pub execution: PathBuf,
     /// Faults that did not do what they should.
     pub trouble: Vec<String>,
     /// Keeps the execution's folder.
@@ -70,7 +83,13 @@ impl Stage {
         copy(&fixtures.join("repo"), &folder.path().join("repo"))?;
         copy(&fixtures.join("world").join(track), &folder.path().join("world"))?;
         let world = World::read(&folder.path().join("world")).map_err(|e| e.to_string())?;
-        Ok(Self { account: world.account().to_owned(), folder, track })
+        Ok(Self { account: world.account().to_owned(), folder, track, watched: false })
+    }
+
+    /// The same, with an eye on every object's bytes.
+    pub fn watched(mut self) -> Self {
+        self.watched = true;
+        self
     }
 
     /// The copy of the plan repository.
@@ -115,6 +134,7 @@ impl Stage {
             instant = begins.plus_seconds(60).map_err(|e| e.to_string())?;
         }
         let before = objects(&maker, &buckets)?;
+        let contents_before = self.contents(&maker, &before)?;
         let wire = Wire::new(faults, connector()?, self.others(&maker, &instant.rfc3339()))?;
         let lane = lane.as_ref().map(|(id, from)| (*id, from.as_str()));
         let (outcome, plan) = match self.judge(gates, instant, &wire, faults, lane) {
@@ -122,7 +142,20 @@ impl Stage {
             Err(why) => (Err(why), None),
         };
         let after = objects(&maker, &buckets)?;
-        Ok(Played { outcome, plan, after, before, trouble: wire.trouble(), _folder: self.folder })
+        let contents_after = self.contents(&maker, &after)?;
+        let (calls, trouble, execution) = (wire.calls(), wire.trouble(), self.execution(&instant.rfc3339()));
+        Ok(Played {
+            outcome,
+            plan,
+            after,
+            before,
+            contents_after,
+            contents_before,
+            calls,
+            execution,
+            trouble,
+            _folder: self.folder,
+        })
     }
 
     fn judge(
@@ -181,29 +214,78 @@ impl Stage {
             out: out.clone(),
             writer: "drill".to_owned(),
             reporter: &reports::Reports,
-            progress: &|_| {},
+            progress: &|lane| wire.enter(lane),
             watch: None,
         };
         let outcome = execution.run().map_err(|e| text(&e))?;
         Ok((Box::new(outcome), suite.parsed.plan.clone()))
     }
 
-    fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Others {
-        let (repository, world, maker) = (self.repository(), self.world(), Arc::clone(maker));
+    fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Arc<dyn Others> {
+        let (repository, world, out) = (self.repository(), self.world(), self.execution(instant));
+        Arc::new(Elsewhere { repository, world, out, maker: Arc::clone(maker) })
+    }
+
+    /// The folder of the execution of this instant.
+    fn execution(&self, instant: &str) -> PathBuf {
         let stamp: String = instant.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-        let out = self.folder.path().join(format!("out/{}/m3/m3_{stamp}", self.track));
-        Arc::new(move |meanwhile: &Meanwhile| {
-            meanwhile.edit.iter().try_for_each(|edit| edit.apply(&repository))?;
-            if let Some(file) = &meanwhile.file {
-                std::fs::write(out.join(file), "in the way").map_err(|e| format!("{file}: {e}"))?;
+        self.folder.path().join(format!("out/{}/m3/m3_{stamp}", self.track))
+    }
+
+    fn contents(&self, maker: &Substrate, objects: &Objects) -> Result<Contents, String> {
+        let mut contents = Contents::new();
+        if !self.watched {
+            return Ok(contents);
+        }
+        for (place, (versions, _)) in objects {
+            if *versions > 0 {
+                let got = maker.s3().get_object(&place.0, &place.1, None).map_err(|e| e.to_string())?;
+                contents.insert(place.clone(), got.value.bytes);
             }
-            let Some(overlay) = &meanwhile.world else { return Ok(()) };
-            let folder = TempDir::new().map_err(|e| e.to_string())?;
-            copy(&world, folder.path())?;
-            overlay.apply_alone(folder.path())?;
-            let world = World::read(folder.path()).map_err(|e| e.to_string())?;
-            seed::apply(&maker, &world).map(drop).map_err(|e| e.to_string())
-        })
+        }
+        Ok(contents)
+    }
+}
+
+/// What happens beside the gate, on the stage that it plays on.
+struct Elsewhere {
+    repository: PathBuf,
+    world: PathBuf,
+    out: PathBuf,
+    maker: Arc<Substrate>,
+}
+
+impl Others for Elsewhere {
+    fn act(&self, meanwhile: &Meanwhile) -> Result<(), String> {
+        meanwhile.edit.iter().try_for_each(|edit| edit.apply(&self.repository))?;
+        if let Some(file) = &meanwhile.file {
+            std::fs::write(self.out.join(file), "in the way").map_err(|e| format!("{file}: {e}"))?;
+        }
+        let Some(overlay) = &meanwhile.world else { return Ok(()) };
+        let folder = TempDir::new().map_err(|e| e.to_string())?;
+        copy(&self.world, folder.path())?;
+        overlay.apply_alone(folder.path())?;
+        let world = World::read(folder.path()).map_err(|e| e.to_string())?;
+        seed::apply(&self.maker, &world).map(drop).map_err(|e| e.to_string())
+    }
+
+    /// The nearest key with other bytes, of the same kind where there is one: what is most easily taken for the one that was asked.
+    fn another(&self, bucket: &str, key: &str) -> Result<ObjectBody, String> {
+        let s3 = self.maker.s3();
+        let read = |key: &str| s3.get_object(bucket, key, None).map(|got| got.value).map_err(|e| e.to_string());
+        let asked = read(key)?;
+        let listed = s3.list_objects(bucket, "", None).map_err(|e| e.to_string())?.value.entries;
+        let mut keys: Vec<String> = listed.into_iter().map(|entry| entry.key).filter(|other| other != key).collect();
+        let alike = |other: &str| Path::new(other).extension() == Path::new(key).extension();
+        let shared = |other: &str| other.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count();
+        keys.sort_by_key(|other| std::cmp::Reverse((alike(other), shared(other))));
+        for other in keys {
+            let body = read(&other)?;
+            if body.bytes != asked.bytes {
+                return Ok(body);
+            }
+        }
+        Err(format!("{bucket} holds nothing but {key}"))
     }
 }
 

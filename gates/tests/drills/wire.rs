@@ -1,6 +1,9 @@
-//! Faults on the wire: an HTTP client under the SDK that sits before the embedded world.
+//! Faults on the wire: an HTTP client under the SDK that sits before the embedded world, and keeps a log of every call.
 
-use std::collections::BTreeMap;
+pub mod answer;
+mod asked;
+mod fault;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,78 +14,39 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use percent_encoding::percent_decode_str;
 use regex::Regex;
-use serde::Deserialize;
+use support::substrate::ObjectBody;
 
-use super::edit::Edit;
-use super::overlay::Overlay;
+use answer::Body;
+use asked::Asked;
+pub use fault::{Fault, Meanwhile, Page, call_limit};
 
-/// One fault: which requests it meets, and what becomes of them.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Fault {
-    /// `s3`, `ecr`, `sts`.
-    pub service: String,
-    /// `PutObject`, `ListObjectsV2`.
-    pub operation: String,
-    /// A regular expression over `bucket/key` (lists: `bucket/prefix`).
-    pub key: Option<String>,
-    /// Only the nth such request, from 1; every one where it is left out. Retries count.
-    pub nth: Option<usize>,
-    /// An answer with this status instead of the world's.
-    pub status: Option<u16>,
-    /// The error code in that answer.
-    pub code: Option<String>,
-    /// The connection breaks.
-    pub drop: bool,
-    /// The request has its effect on the world before `status` or `drop`.
-    pub after: bool,
-    /// No answer ever comes.
-    pub hang: bool,
-    /// Only so many bytes of the body come.
-    pub truncate: Option<usize>,
-    /// The answer's body, changed.
-    pub rewrite: Vec<Rewrite>,
-    /// The answer's headers, set; taken out where the value is empty.
-    pub headers: BTreeMap<String, String>,
-    /// What happens elsewhere just before the request arrives.
-    pub meanwhile: Meanwhile,
+/// Carries out what others do, and finds another object than the one of this bucket and key.
+pub trait Others: Send + Sync {
+    fn act(&self, meanwhile: &Meanwhile) -> Result<(), String>;
+    fn another(&self, bucket: &str, key: &str) -> Result<ObjectBody, String>;
 }
 
-/// A change of an answer's body.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rewrite {
-    /// A regular expression that must match.
-    pub find: String,
-    /// What stands in its place.
-    pub replace: String,
+/// One call of the SDK, with the status of each of its attempts; none where the connection broke.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub asked: Asked,
+    /// The lane that was at work; empty before the first one.
+    pub lane: String,
+    pub statuses: Vec<Option<u16>>,
+    /// What the body of the last answer was.
+    pub body: Body,
 }
-
-/// What others do while the gate runs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Meanwhile {
-    /// Edits of the plan repository.
-    pub edit: Vec<Edit>,
-    /// A file that appears below the execution's folder.
-    pub file: Option<String>,
-    /// Rows that appear in the world.
-    pub world: Option<Overlay>,
-}
-
-/// Carries out what others do.
-pub type Others = Arc<dyn Fn(&Meanwhile) -> Result<(), String> + Send + Sync>;
 
 struct Armed {
     fault: Fault,
     key: Option<Regex>,
     seen: AtomicUsize,
     fired: AtomicUsize,
+    /// The page that comes again and again.
+    page: Mutex<Option<(u16, Vec<u8>)>>,
 }
 
 /// The faults of one drill.
@@ -90,7 +54,9 @@ struct Armed {
 pub struct Wire {
     armed: Arc<Vec<Armed>>,
     trouble: Arc<Mutex<Vec<String>>>,
-    others: Others,
+    calls: Arc<Mutex<Vec<Call>>>,
+    lane: Arc<Mutex<String>>,
+    others: Arc<dyn Others>,
     inner: SharedHttpClient,
 }
 
@@ -101,17 +67,29 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub fn new(faults: &[Fault], inner: SharedHttpClient, others: Others) -> Result<Self, String> {
+    pub fn new(faults: &[Fault], inner: SharedHttpClient, others: Arc<dyn Others>) -> Result<Self, String> {
         let mut armed = Vec::new();
         for fault in faults {
             let key = fault.key.as_deref().map(Regex::new).transpose().map_err(|e| e.to_string())?;
-            armed.push(Armed { fault: fault.clone(), key, seen: AtomicUsize::new(0), fired: AtomicUsize::new(0) });
+            let (seen, fired, page) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(None));
+            armed.push(Armed { fault: fault.clone(), key, seen, fired, page });
         }
-        Ok(Self { armed: Arc::new(armed), trouble: Arc::default(), others, inner })
+        let (trouble, calls, lane) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { armed: Arc::new(armed), trouble, calls, lane, others, inner })
     }
 
     pub fn client(&self) -> SharedHttpClient {
         SharedHttpClient::new(self.clone())
+    }
+
+    /// Says which lane is at work from here.
+    pub fn enter(&self, lane: &str) {
+        lane.clone_into(&mut self.lane.lock().unwrap());
+    }
+
+    /// Every call so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
     }
 
     /// What went wrong with the faults themselves: one that met no request, one that could not be carried out.
@@ -127,7 +105,7 @@ impl Wire {
     }
 
     /// The first fault for this request, counted.
-    fn meets(&self, asked: &Asked) -> Option<Fault> {
+    fn meets(&self, asked: &Asked, call: usize) -> Option<&Armed> {
         let mut met = None;
         for armed in self.armed.iter() {
             let fault = &armed.fault;
@@ -138,65 +116,139 @@ impl Wire {
                 continue;
             }
             let number = armed.seen.fetch_add(1, Ordering::SeqCst) + 1;
-            if fault.nth.is_none_or(|nth| nth == number) && met.is_none() {
+            let fired = armed.fired.load(Ordering::SeqCst);
+            let now = match fault.call {
+                None => fault.nth.is_none_or(|nth| nth == number),
+                Some(_) if fired > 0 => fault.lasting || (fault.page.is_some() && asked.follows),
+                Some(nth) => nth == call,
+            };
+            if now && met.is_none() {
                 armed.fired.fetch_add(1, Ordering::SeqCst);
-                met = Some(fault.clone());
+                met = Some(armed);
             }
         }
         met
     }
 
+    /// Enters a request into the log; gives the number of its call, from 1.
+    fn begin(&self, asked: &Asked) -> usize {
+        let mut calls = self.calls.lock().unwrap();
+        // A call's attempts follow each other: the lanes ask one thing at a time.
+        let again = calls.last().is_some_and(|call| call.asked.invocation == asked.invocation);
+        if !again {
+            let lane = self.lane.lock().unwrap().clone();
+            calls.push(Call { asked: asked.clone(), lane, statuses: Vec::new(), body: Body::Empty });
+        }
+        calls.len()
+    }
+
     async fn answer(self, inner: SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let asked = Asked::of(&request);
-        let Some(fault) = self.meets(&asked) else { return inner.call(request).await };
+        let number = self.begin(&asked);
+        let mut answer = self.faulty(&asked, number, inner, request).await;
+        let (mut status, mut body) = (None, Body::Empty);
+        if let Ok(response) = &mut answer {
+            let bytes = content(response).await?;
+            status = Some(response.status().as_u16());
+            body = Body::of(&asked, response.status().as_u16(), &bytes);
+            *response.body_mut() = SdkBody::from(bytes);
+        }
+        if let Some(call) = self.calls.lock().unwrap().get_mut(number - 1) {
+            call.statuses.push(status);
+            call.body = body;
+        }
+        answer
+    }
+
+    async fn faulty(
+        &self,
+        asked: &Asked,
+        number: usize,
+        inner: SharedHttpConnector,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let Some(armed) = self.meets(asked, number) else { return inner.call(request).await };
+        let fault = &armed.fault;
         self.elsewhere(&fault.meanwhile);
         if fault.hang {
             std::future::pending::<()>().await;
+        }
+        if let Some(delay) = fault.delay_ms {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        if asked.follows && fault.page.is_some() {
+            return Ok(next_page(armed, asked));
         }
         let replaced = fault.drop || fault.status.is_some();
         if replaced && fault.after {
             inner.call(request).await?;
         } else if !replaced {
-            return self.changed(&fault, inner.call(request).await?).await;
+            return self.changed(armed, asked, inner.call(request).await?).await;
         }
         if fault.drop {
             return Err(ConnectorError::io("the drill broke the connection".into()));
         }
         let status = fault.status.unwrap_or(500);
-        Ok(error_answer(&asked, status, fault.code.as_deref().unwrap_or("InternalError")))
+        Ok(answer::error(asked, status, fault.code.as_deref().unwrap_or("InternalError")))
     }
 
     /// Others work on their own threads: the seeder waits for its calls, which this one may not.
     fn elsewhere(&self, meanwhile: &Meanwhile) {
         let (others, meanwhile) = (Arc::clone(&self.others), meanwhile.clone());
-        let done = std::thread::spawn(move || others(&meanwhile)).join();
+        let done = std::thread::spawn(move || others.act(&meanwhile)).join();
         if let Err(why) = done.unwrap_or_else(|_| Err("it panicked".to_owned())) {
-            self.trouble.lock().unwrap().push(format!("what happens meanwhile: {why}"));
+            self.wrong(format!("what happens meanwhile: {why}"));
         }
     }
 
-    async fn changed(&self, fault: &Fault, mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
-        let body = ByteStream::new(std::mem::replace(response.body_mut(), SdkBody::taken()))
-            .collect()
-            .await
-            .map_err(|error| ConnectorError::other(error.into(), None))?
-            .into_bytes();
-        let mut bytes = body.to_vec();
+    fn wrong(&self, what: String) {
+        self.trouble.lock().unwrap().push(what);
+    }
+
+    async fn changed(
+        &self,
+        armed: &Armed,
+        asked: &Asked,
+        mut response: HttpResponse,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let fault = &armed.fault;
+        let whole = content(&mut response).await?;
+        let mut bytes = whole.clone();
         if !fault.rewrite.is_empty() {
             let mut text = String::from_utf8_lossy(&bytes).into_owned();
             for rewrite in &fault.rewrite {
                 let find = Regex::new(&rewrite.find).unwrap();
                 if !find.is_match(&text) {
-                    self.trouble.lock().unwrap().push(format!("`{}` is not in the answer: {text}", rewrite.find));
+                    self.wrong(format!("`{}` is not in the answer: {text}", rewrite.find));
                 }
                 text = find.replace_all(&text, rewrite.replace.as_str()).into_owned();
             }
             bytes = text.into_bytes();
+        }
+        if fault.malformed {
+            match Body::of(asked, response.status().as_u16(), &bytes).malformed() {
+                Some(document) => bytes = document.as_bytes().to_vec(),
+                None => self.wrong(format!("the answer to {} is no document", asked.operation)),
+            }
+        }
+        if let Some(page) = fault.page {
+            match answer::paged(asked, page, &String::from_utf8_lossy(&bytes)) {
+                Some(list) => bytes = list.into_bytes(),
+                None => self.wrong(format!("the answer to {} is no list that could say so", asked.operation)),
+            }
+            *armed.page.lock().unwrap() = Some((response.status().as_u16(), bytes.clone()));
+        }
+        if fault.other {
+            bytes = self.another(asked, &mut response).unwrap_or(bytes);
+        }
+        if bytes != whole {
             // A server that serves other bytes serves their length, and no checksum of the first ones.
             response.headers_mut().insert("content-length", bytes.len().to_string());
-            response.headers_mut().remove("x-amz-checksum-sha256");
+            if !fault.other {
+                response.headers_mut().remove("x-amz-checksum-sha256");
+            }
         }
-        if let Some(most) = fault.truncate {
+        if let Some(most) = fault.truncate.or(fault.half.then_some(bytes.len() / 2)) {
             bytes.truncate(most);
         }
         for (name, value) in &fault.headers {
@@ -208,86 +260,55 @@ impl Wire {
         *response.body_mut() = SdkBody::from(bytes);
         Ok(response)
     }
-}
 
-fn error_answer(asked: &Asked, status: u16, code: &str) -> HttpResponse {
-    let body = match (asked.service.as_str(), status) {
-        // An answer that says that all is well.
-        (_, 200) => String::new(),
-        ("s3", _) => format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by a drill</Message></Error>"),
-        ("sts", _) => format!(
-            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>by a drill</Message></Error></ErrorResponse>"
-        ),
-        _ => format!("{{\"__type\":\"{code}\",\"message\":\"by a drill\"}}"),
-    };
-    let body = if asked.operation.starts_with("Head") { String::new() } else { body };
-    let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
-    response.headers_mut().insert("x-amz-request-id", "DRILL");
-    response
-}
-
-/// What a request asks.
-#[derive(Debug)]
-struct Asked {
-    service: String,
-    operation: String,
-    subject: String,
-}
-
-impl Asked {
-    fn of(request: &HttpRequest) -> Self {
-        let service = request
-            .headers()
-            .get("authorization")
-            .and_then(|signature| signature.split_once("Credential=")?.1.split(',').next()?.split('/').nth(3))
-            .unwrap_or("-")
-            .to_owned();
-        if service == "s3" {
-            return Self::of_s3(request, service);
+    /// Another object's bytes, under headers that fit them.
+    fn another(&self, asked: &Asked, response: &mut HttpResponse) -> Option<Vec<u8>> {
+        let (others, (bucket, key)) = (Arc::clone(&self.others), asked.subject.split_once('/').unwrap_or_default());
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let found = std::thread::spawn(move || others.another(&bucket, &key)).join();
+        let body = match found.unwrap_or_else(|_| Err("it panicked".to_owned())) {
+            Ok(body) => body,
+            Err(why) => {
+                self.wrong(format!("another object: {why}"));
+                return None;
+            }
+        };
+        let headers = response.headers_mut();
+        let marks: Vec<String> =
+            headers.iter().map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("x-amz-meta-")).collect();
+        for name in marks {
+            headers.remove(name.as_str());
         }
-        let operation = match request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next()) {
-            Some(operation) => operation.to_owned(),
-            None if service == "sts" => "GetCallerIdentity".to_owned(),
-            None => "-".to_owned(),
-        };
-        Self { service, operation, subject: String::new() }
-    }
-
-    fn of_s3(request: &HttpRequest, service: String) -> Self {
-        let uri: http_uri::Parts<'_> = http_uri::parts(request.uri());
-        let path = percent_decode_str(uri.path).decode_utf8_lossy().trim_start_matches('/').to_owned();
-        let (bucket, key) = path.split_once('/').unwrap_or((path.as_str(), ""));
-        let has = |name: &str| uri.query.split('&').any(|pair| pair.split('=').next() == Some(name));
-        let operation = match (request.method(), key.is_empty()) {
-            ("HEAD", true) => "HeadBucket",
-            ("HEAD", false) => "HeadObject",
-            ("PUT", false) => "PutObject",
-            ("GET", false) => "GetObject",
-            ("GET", true) if has("versioning") => "GetBucketVersioning",
-            ("GET", true) if has("versions") => "ListObjectVersions",
-            ("GET", true) => "ListObjectsV2",
-            _ => "-",
-        };
-        let prefix = uri.query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or("");
-        let prefix = percent_decode_str(prefix).decode_utf8_lossy();
-        let subject = if key.is_empty() { format!("{bucket}/{prefix}") } else { path.clone() };
-        Self { service, operation: operation.to_owned(), subject }
+        for (name, value) in body.metadata {
+            headers.insert(format!("x-amz-meta-{name}"), value);
+        }
+        headers.remove("x-amz-checksum-sha256");
+        for (name, value) in [("etag", body.etag), ("x-amz-checksum-sha256", body.sha256)] {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        headers.insert("content-length", body.bytes.len().to_string());
+        Some(body.bytes)
     }
 }
 
-mod http_uri {
-    /// Path and query of an absolute URI.
-    pub struct Parts<'u> {
-        pub path: &'u str,
-        pub query: &'u str,
+/// The page that a fault has named.
+fn next_page(armed: &Armed, asked: &Asked) -> HttpResponse {
+    match (armed.fault.page, armed.page.lock().unwrap().clone()) {
+        (Some(Page::Loop), Some((status, bytes))) => {
+            let mut response = answer::error(asked, status, "-");
+            *response.body_mut() = SdkBody::from(bytes);
+            response
+        }
+        _ => answer::error(asked, 500, "InternalError"),
     }
+}
 
-    pub fn parts(uri: &str) -> Parts<'_> {
-        let after = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-        let from_path = after.find('/').map_or("", |at| after.get(at..).unwrap_or(""));
-        let (path, query) = from_path.split_once('?').unwrap_or((from_path, ""));
-        Parts { path, query }
-    }
+async fn content(response: &mut HttpResponse) -> Result<Vec<u8>, ConnectorError> {
+    let body = ByteStream::new(std::mem::replace(response.body_mut(), SdkBody::taken()));
+    let body = body.collect().await.map_err(|error| ConnectorError::other(error.into(), None))?;
+    Ok(body.into_bytes().to_vec())
 }
 
 #[derive(Debug)]
@@ -307,9 +328,4 @@ impl HttpClient for Wire {
         let inner = self.inner.http_connector(settings, components);
         SharedHttpConnector::new(Leg { wire: self.clone(), inner })
     }
-}
-
-/// The time that one call may take where a fault never answers, and otherwise.
-pub fn call_limit(faults: &[Fault]) -> Option<Duration> {
-    faults.iter().any(|fault| fault.hang).then_some(Duration::from_secs(3))
 }

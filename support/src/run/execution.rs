@@ -485,7 +485,12 @@ impl<'a> Run<'a> {
         let stop = (lane.execute)(&mut self.lane_run(lane, Some(world), judgement)).err();
         self.lanes.insert(lane.id, Progress::Ran(stop.clone()));
         if let (Some(publish), None | Some(Stop::By { .. })) = (lane.publish, &stop) {
-            if let Some(code) = self.store_blocker(world) {
+            // What is not published yet is not observed yet: that explains nothing of a store that cannot be opened.
+            let waits = Stop::By { code: derived_code(self.execution.phase.id, "execution_reserved") };
+            self.lanes.insert(lane.id, Progress::Ran(Some(stop.clone().unwrap_or(waits))));
+            let closed = self.store_blocker(world);
+            self.lanes.insert(lane.id, Progress::Ran(stop.clone()));
+            if let Some(code) = closed {
                 self.lanes.insert(lane.id, Progress::Ran(stop.or(Some(Stop::By { code }))));
                 return;
             }

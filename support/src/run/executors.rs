@@ -190,7 +190,7 @@ impl LaneRun<'_> {
         let uri = format!("s3://{bucket}/{key}");
         let reply = match self.world()?.objects.get_object(&bucket, &key, None) {
             Ok(reply) => reply,
-            Err(error) if error.kind == CallErrorKind::NotFound => return Ok(Output::Absent { what: uri }),
+            Err(error) if error.kind == CallErrorKind::NotFound => return Ok(absent(&uri, &error)),
             Err(error) => return Err(Unanswered::Call(Box::new(error))),
         };
         let malformed = |why: String| {
@@ -244,9 +244,14 @@ fn or_absent<T>(
 ) -> Result<Output, Unanswered> {
     match reply {
         Ok(reply) => Ok(output(reply.value)),
-        Err(error) if error.kind == CallErrorKind::NotFound => Ok(Output::Absent { what: what.to_owned() }),
+        Err(error) if error.kind == CallErrorKind::NotFound => Ok(absent(what, &error)),
         Err(error) => Err(Unanswered::Call(Box::new(error))),
     }
+}
+
+/// What was not found, and by which call: a hold on it must say where to look.
+fn absent(what: &str, error: &CallError) -> Output {
+    Output::Absent { what: format!("{what} (asked by {} {})", error.service, error.operation) }
 }
 
 fn same_region(world: &World<'_>, region: Option<&str>) -> Result<(), Stop> {

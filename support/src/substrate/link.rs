@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -100,6 +101,8 @@ struct Seen {
 struct Answer {
     status: Option<u16>,
     request_id: Option<String>,
+    /// Why its document is none, where it is XML: the SDK takes what came before the break for the whole.
+    broken: Option<String>,
 }
 
 impl Probe {
@@ -148,8 +151,32 @@ impl Intercept for Probe {
         self.keep(Answer {
             status: Some(response.status().as_u16()),
             request_id: REQUEST_ID_HEADERS.iter().find_map(|name| response.headers().get(*name)).map(str::to_owned),
+            broken: None,
         });
         Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // What is streamed, an object's content, is no longer here; its length and checksum are compared where it is read.
+        let broken = context.response().body().bytes().and_then(broken_xml);
+        self.keep(Answer { broken, ..self.answer() });
+        Ok(())
+    }
+}
+
+/// Why an XML document is none; nothing for a body that is not XML.
+fn broken_xml(body: &[u8]) -> Option<String> {
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return None;
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => roxmltree::Document::parse(text).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -178,7 +205,10 @@ impl Call<'_> {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match self.within_limit(request)? {
-            Ok(value) => Ok(self.reply(value)),
+            Ok(value) => match self.probe.answer().broken {
+                None => Ok(self.reply(value)),
+                Some(why) => Err(self.malformed(format!("the answer is no whole document: {why}"))),
+            },
             Err(error) => {
                 let (kind, message) = classify::sdk_error(&error);
                 Err(self.error(kind, message))
@@ -230,5 +260,24 @@ impl Call<'_> {
     /// A field that AWS always sends.
     pub(super) fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, CallError> {
         value.ok_or_else(|| self.malformed(format!("the answer has no {field}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::broken_xml;
+
+    #[rstest]
+    #[case("", false)]
+    #[case("{\"a\": ", false)]
+    #[case("<?xml version=\"1.0\"?><List><IsTruncated>false</IsTruncated></List>", false)]
+    #[case("<List xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>\n", false)]
+    #[case("<List><IsTruncated>false</IsTruncated>", true)]
+    #[case("<List><IsTruncated>false</IsTrunc", true)]
+    #[case("<List></List><List>", true)]
+    fn a_document_that_is_cut_short_is_none(#[case] body: &str, #[case] broken: bool) {
+        assert_eq!(broken_xml(body.as_bytes()).is_some(), broken);
     }
 }

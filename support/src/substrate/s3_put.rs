@@ -104,6 +104,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_put_leaves_no_trace_in_what_is_put_later() {
+        // A put whose reply was lost is sent again and refused: the world must be the one that it would be without.
+        let [refused, calm] = [seeded(None), seeded(None)];
+        for substrate in [&refused, &calm] {
+            put(substrate, "run/a", "one").unwrap();
+        }
+        put(&refused, "run/a", "one").unwrap_err();
+        let later = [&refused, &calm].map(|substrate| put(substrate, "run/b", "two").unwrap().value);
+        assert_eq!(later[0], later[1]);
+        let times = [&refused, &calm].map(|substrate| substrate.world_time().unwrap());
+        assert_eq!(times[0], times[1]);
+    }
+
+    #[test]
     fn a_wrong_sha256_is_refused() {
         let substrate = seeded(None);
         let wrong = STANDARD.encode(Sha256::digest("else"));

@@ -119,14 +119,19 @@ struct Stands {
 }
 
 fn what_stands(row: &RowOutput, id: &str, probe: &Output) -> Result<Stands, Unmet> {
-    let Output::Objects { keys, prefix, .. } = probe else {
+    let Output::Objects { bucket, keys, prefix, complete, .. } = probe else {
         return Err(Unmet::from(format!("the probe of {id} is no list of objects")));
     };
     ensure!(prefix.contains(&format!("/{id}/")), "the probe of {id} asked for `{prefix}`");
+    ensure!(
+        *complete || !keys.is_empty(),
+        "s3api list-objects-v2 of s3://{bucket}/{prefix} has no key and says that more follow: {id} is not known to be free"
+    );
     let read = row.follow_ups.get(id).ok_or_else(|| Unmet::from(format!("the versions of {id} were not listed")))?;
     let listing: Option<Listing<VersionEntry>> = serde_json::from_value(read.value.clone())
         .map_err(|e| Unmet::from(format!("the versions of {id} cannot be read: {e}")))?;
-    let listing = listing.ok_or_else(|| Unmet::from(format!("the versions of {id} could not be listed")))?;
+    let listing =
+        listing.ok_or_else(|| Unmet::from(format!("s3api list-object-versions finds no bucket for {prefix}")))?;
     ensure!(listing.complete, "the list of versions of {id} is not complete");
     let markers = listing.entries.iter().filter(|version| version.delete_marker).count();
     Ok(Stands { objects: keys.len(), versions: listing.entries.len() - markers, delete_markers: markers })

@@ -34,8 +34,10 @@ static ECR_AGREES: Check<(RowOutput, Option<String>)> = Check::<(RowOutput, Opti
     "ecr_uri",
     &[ECR_URI, "stated_ecr_uri"],
     |(row, stated)| {
-        let Some(Output::Repositories { repositories }) = row.runs.first().map(|run| &run.output) else {
-            return Err(Unmet::from("ECR has no such repository"));
+        let repositories = match row.runs.first().map(|run| &run.output) {
+            Some(Output::Repositories { repositories }) => repositories,
+            Some(Output::Absent { what }) => return Err(Unmet::from(format!("{what} does not exist"))),
+            _ => return Err(Unmet::from("the repository was not asked for")),
         };
         let [repository] = repositories.as_slice() else {
             return Err(Unmet::from(format!("ECR answered with {} repositories, asked for one", repositories.len())));

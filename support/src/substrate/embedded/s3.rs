@@ -598,15 +598,17 @@ fn put(
     mut content: Content,
     only_if_absent: bool,
 ) -> S3Result<(Content, Option<String>)> {
-    let modified = state.tick();
-    let change = state.changes;
-    let bucket = state.buckets.get_mut(bucket).ok_or_else(no_bucket)?;
+    let there = state.buckets.get(bucket).ok_or_else(no_bucket)?;
     // A delete marker leaves the key free, as on AWS.
     let taken =
-        bucket.objects.get(key).and_then(|versions| versions.last()).is_some_and(|newest| newest.content.is_some());
+        there.objects.get(key).and_then(|versions| versions.last()).is_some_and(|newest| newest.content.is_some());
     if only_if_absent && taken {
         return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
     }
+    // A put that is refused is no change: who sends one again, its reply lost, must find the same world.
+    let modified = state.tick();
+    let change = state.changes;
+    let bucket = state.buckets.get_mut(bucket).ok_or_else(no_bucket)?;
     if content.encryption.is_empty() {
         content.encryption.clone_from(&bucket.encryption);
     }

@@ -82,6 +82,9 @@ pub(super) static BUCKET_VERSIONED: Check<Versioning> = Check::<Versioning>::der
 )
 .next("enable versioning on the evidence bucket");
 
+/// The output by which the core stack's state is known: no other stack makes the evidence bucket.
+const MADE_BY_CORE: &str = "s3_evidence_bucket";
+
 pub(super) static OUTPUTS_AGREE: Check<(RowOutput, Expected)> = Check::<(RowOutput, Expected)>::new(
     "outputs.agree",
     "M3A-B6",
@@ -103,7 +106,11 @@ pub(super) static OUTPUTS_AGREE: Check<(RowOutput, Expected)> = Check::<(RowOutp
                 None => {}
             }
         }
-        // A stack that states none of them has confirmed nothing.
+        // Whatever else agrees: a state without it is another stack's, and says nothing of this one.
+        ensure!(
+            outputs.contains_key(MADE_BY_CORE),
+            "{state} does not state {MADE_BY_CORE}, which the core stack makes: this is another stack's state"
+        );
         ensure!(agreed > 0, "{state} states none of {}", expected.keys().cloned().collect::<Vec<_>>().join(", "));
         Ok(format!("{agreed} value(s) of {state} agree with registry and receipt"))
     },
@@ -122,7 +129,7 @@ pub(super) fn observe_expected(run: &mut LaneRun<'_>) -> Step {
             _ => None,
         })
         .collect();
-    for handle in ["TF_STATE_BUCKET", "AWS_REGION"] {
+    for handle in ["TF_STATE_BUCKET", "AWS_REGION", "S3_EVIDENCE_BUCKET"] {
         if let Ok(resolved) = run.handles().resolve(handle) {
             expected.insert(handle.to_ascii_lowercase(), resolved.value);
         }

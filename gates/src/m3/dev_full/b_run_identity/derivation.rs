@@ -33,6 +33,8 @@ pub(super) struct Derivation {
     pub scenario_run_id: Result<String, String>,
     /// The id once more: registry and manifests read again, by the other canonicaliser.
     pub again: Result<String, String>,
+    /// The manifests whose bytes were others when they were read again.
+    pub changed_manifests: Vec<String>,
 }
 
 impl Derivation {
@@ -78,6 +80,8 @@ pub(super) static REPRODUCED: Check<Derivation> = Check::<Derivation>::new(
             .map_err(|why| Unmet::blocked_by(INCOMPLETE, format!("there is no id to derive again: {why}")))?;
         let again =
             derivation.again.as_ref().map_err(|why| Unmet::from(format!("the id cannot be derived again: {why}")))?;
+        let changed = &derivation.changed_manifests;
+        ensure!(changed.is_empty(), "read again, these have other bytes: {}", changed.join(", "));
         ensure!(first == again, "first {first}, then {again} from registry and manifests read again");
         Ok(format!("{first}, derived twice in two ways"))
     },
@@ -91,23 +95,31 @@ pub(super) fn derive(run: &mut LaneRun<'_>) -> Result<Derivation, Stop> {
     let handles = run.handles();
     let modes = scenario::modes(handles);
     let canonical_fields = scenario::text(handles, scenario::CANONICAL_FIELDS);
-    let (inputs, scenario_run_id) = once(run, handles, scenario::digest_of)?;
+    let mut manifests = Manifests::new();
+    let (inputs, scenario_run_id) = once(run, handles, scenario::digest_of, &mut manifests)?;
+    let mut manifests_again = Manifests::new();
     // The registry may have gone meanwhile: then the id cannot be derived again, and that is the finding.
     let again = match run.read_handles_again() {
-        Ok(again) => once(run, &again, scenario::digest_of_again)?.1,
+        Ok(again) => once(run, &again, scenario::digest_of_again, &mut manifests_again)?.1,
         Err(stop) => Err(upstream::words(&stop)),
     };
-    Ok(Derivation { modes, canonical_fields, inputs, scenario_run_id, again })
+    let changed = manifests.iter().filter(|(uri, digest)| manifests_again.get(*uri).is_some_and(|now| now != *digest));
+    let changed_manifests = changed.map(|(uri, _)| uri.clone()).collect();
+    Ok(Derivation { modes, canonical_fields, inputs, scenario_run_id, again, changed_manifests })
 }
 
 type Derived = (Map<String, Value>, Result<String, String>);
+
+/// SHA-256 of the manifests that were read, by URI.
+type Manifests = BTreeMap<String, String>;
 
 fn once(
     run: &mut LaneRun<'_>,
     handles: &Handles,
     digest_of: fn(&Value) -> Result<String, String>,
+    manifests: &mut Manifests,
 ) -> Result<Derived, Stop> {
-    let inputs = match inputs(run, handles, digest_of)? {
+    let inputs = match inputs(run, handles, digest_of, manifests)? {
         Ok(inputs) => inputs,
         Err(why) => return Ok((Map::new(), Err(why))),
     };
@@ -123,6 +135,7 @@ fn inputs(
     run: &mut LaneRun<'_>,
     handles: &Handles,
     digest_of: fn(&Value) -> Result<String, String>,
+    manifests: &mut Manifests,
 ) -> Result<Result<Map<String, Value>, String>, Stop> {
     let prepared = Oracle::read(handles).and_then(|oracle| {
         let config_digest = digest_of(&scenario::digest_input(handles)?)?;
@@ -152,7 +165,9 @@ fn inputs(
                 if let Err(error) = parsed {
                     return Ok(Err(format!("the manifest s3://{bucket}/{key} is no JSON: {error}")));
                 }
-                digests.insert(id.clone(), json!(digest::sha256_hex(&reply.value.bytes)));
+                let sha256 = digest::sha256_hex(&reply.value.bytes);
+                manifests.insert(format!("s3://{bucket}/{key}"), sha256.clone());
+                digests.insert(id.clone(), json!(sha256));
             }
             Err(error) => return Ok(Err(unread(&bucket, &key, &error))),
         }

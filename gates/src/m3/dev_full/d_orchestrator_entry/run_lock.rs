@@ -57,7 +57,7 @@ impl Holder {
             execution_arn: arn.to_owned(),
             status: "-".to_owned(),
             asked_for: run_id.to_owned(),
-            input_names_run: Err("it was listed, and cannot be described".to_owned()),
+            input_names_run: Err("it was listed, and stepfunctions describe-execution does not find it".to_owned()),
         }
     }
 }

@@ -109,8 +109,10 @@ pub(super) static ABSENT: Check<(RowOutput, RunKeys)> = Check::<(RowOutput, RunK
                 None => return Err(format!("{key} was not asked for").into()),
             }
             let listed = row.follow_ups.get(key).ok_or_else(|| Unmet::from(format!("{key}: no version was listed")))?;
-            let listed: Listing<VersionEntry> = serde_json::from_value(listed.value.clone())
+            let listed: Option<Listing<VersionEntry>> = serde_json::from_value(listed.value.clone())
                 .map_err(|e| Unmet::from(format!("the versions of {key} cannot be read: {e}")))?;
+            let listed =
+                listed.ok_or_else(|| Unmet::from(format!("s3api list-object-versions finds no bucket for {key}")))?;
             ensure!(listed.complete, "the list of versions of {key} is not complete");
             let own = listed.entries.iter().filter(|version| version.key == key);
             let (markers, versions): (Vec<_>, Vec<_>) = own.partition(|version| version.delete_marker);

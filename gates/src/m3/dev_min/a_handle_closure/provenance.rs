@@ -33,8 +33,10 @@ pub(super) static PROVENANCE_READABLE: Check<(RowOutput, Provenance)> = Check::<
     "provenance_readable",
     &[M1_PROVENANCE, "m1_provenance"],
     |(row, provenance)| {
-        let Some(Output::Objects { keys, .. }) = row.runs.first().map(|run| &run.output) else {
-            return Err(Unmet::from("M1's evidence prefix was not listed"));
+        let keys = match row.runs.first().map(|run| &run.output) {
+            Some(Output::Objects { keys, .. }) => keys,
+            Some(Output::Absent { what }) => return Err(Unmet::from(format!("{what} does not exist"))),
+            _ => return Err(Unmet::from("M1's evidence prefix was not listed")),
         };
         ensure!(keys.contains(&provenance.key), "{} is not among the {} object(s) there", provenance.key, keys.len());
         for (field, value) in [
@@ -85,7 +87,7 @@ pub(super) static PROVENANCE_DIGEST: Check<(Provenance, Option<ImageInfo>)> =
                 return Err(Unmet::blocked_by(PROVENANCE_UNREADABLE, "image_tag or image_digest is missing"));
             };
             let Some(image) = image else {
-                return Err(Unmet::from(format!("ECR has no image {tag}")));
+                return Err(Unmet::from(format!("ecr describe-images finds no image of the tag {tag}")));
             };
             ensure!(image.tags.contains(tag), "ECR's image {} does not carry the tag {tag}", image.digest);
             ensure!(image.digest == *digest, "ECR has {tag} as {}, M1 recorded {digest}", image.digest);
