@@ -22,7 +22,9 @@ use super::outcome::{
 };
 use super::settings::Settings;
 use super::stored::Stored;
-use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below};
+use crate::evidence::{
+    Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, digests_below, link_on_the_way,
+};
 use crate::substrate::{Substrate, SubstrateKind};
 
 /// An execution that could not be written down. What it found stays in the error's text.
@@ -37,6 +39,16 @@ pub enum ExecutionError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A folder below the output folder is a link.
+    #[error(
+        "{path} is a link, to {to}: evidence stays in the folder that was named. Take the link away, or set PHASEGATE_OUT to the folder that is meant"
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        to: PathBuf,
     },
     /// The files of the folder cannot be listed.
     #[error("the files in {path} cannot be read again: {source}; look at the disk, then run the gate again")]
@@ -193,6 +205,9 @@ impl Execution<'_> {
 fn reserve_folder(out: &Path, phase: &Phase, ids: &Ids) -> Result<PathBuf, ExecutionError> {
     let parent = out.join(phase.track).join(phase.id.to_ascii_lowercase());
     let folder = parent.join(&ids.execution);
+    if let Some((path, to)) = link_on_the_way(out, &folder) {
+        return Err(ExecutionError::Link { path, to });
+    }
     std::fs::create_dir_all(&parent).map_err(|source| ExecutionError::Folder { path: parent.clone(), source })?;
     match std::fs::create_dir(&folder) {
         Ok(()) => Ok(folder),
