@@ -12,6 +12,8 @@ mod ground;
 mod advance;
 mod bad_input;
 mod dev_full;
+#[cfg(unix)]
+mod disk;
 mod kept_world;
 mod preflight;
 mod races;

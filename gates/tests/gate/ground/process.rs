@@ -84,6 +84,7 @@ pub struct Gate {
     folder: TempDir,
     variables: Vec<(&'static str, OsString)>,
     arguments: Vec<String>,
+    wrapper: Vec<OsString>,
 }
 
 impl Gate {
@@ -91,7 +92,12 @@ impl Gate {
         let folder = TempDir::new().unwrap();
         let out = folder.path().join("out").into_os_string();
         let repo = fixture().into_os_string();
-        Self { folder, variables: vec![("PHASEGATE_OUT", out), ("PHASEGATE_REPO", repo)], arguments: Vec::new() }
+        Self {
+            folder,
+            variables: vec![("PHASEGATE_OUT", out), ("PHASEGATE_REPO", repo)],
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+        }
     }
 
     /// Sets a variable; the last one of a name counts.
@@ -118,6 +124,17 @@ impl Gate {
         self
     }
 
+    /// Runs it below another program, which gets the gate and its arguments at the end of its own.
+    pub fn below(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.wrapper = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The folder of this call alone, in which `out` lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The folder that evidence goes to.
     pub fn out(&self) -> PathBuf {
         self.folder.path().join("out")
@@ -126,8 +143,10 @@ impl Gate {
     /// Starts it; [`Running::end`] waits for it.
     pub fn start(&self) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let mut command = Command::new(&*M3);
+        let mut words = self.wrapper.iter().cloned().chain([M3.clone().into_os_string()]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(&self.arguments)
             // As cargo does: in the package's folder.
             .current_dir(env!("CARGO_MANIFEST_DIR"))
