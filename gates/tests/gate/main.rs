@@ -7,7 +7,13 @@
     reason = "helpers fail the test by panicking, and say on standard error what was not run"
 )]
 
+#[path = "../drills/drill.rs"]
+#[expect(dead_code, reason = "the drills use more of it")]
+mod drill;
 mod ground;
+#[path = "../drills/mod.rs"]
+#[expect(dead_code, reason = "the drills use more of it")]
+mod kit;
 
 mod advance;
 mod bad_input;
@@ -16,7 +22,7 @@ mod dev_full;
 mod disk;
 mod kept_world;
 mod preflight;
-mod races;
 mod real_plans;
 mod reports;
 mod runner;
+mod traps;

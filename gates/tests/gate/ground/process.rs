@@ -187,6 +187,14 @@ impl Running {
         ran
     }
 
+    /// Sends it a signal by name, and waits. Gives how it ended and what it had said.
+    pub fn stopped_by(mut self, signal: &str) -> (ExitStatus, String) {
+        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let status = self.wait();
+        (status, format!("{}{}", whole(&mut self.stdout), whole(&mut self.stderr)))
+    }
+
     fn wait(&mut self) -> ExitStatus {
         while self.began.elapsed() < LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
