@@ -528,7 +528,17 @@ impl<'a> Run<'a> {
         let cases: Vec<_> = execution
             .cases
             .iter()
-            .map(|case| judge::case_outcome(case, phase, &findings, &execution.selected, &execution.settings.command))
+            .map(|case| {
+                let observations = &self.books.observations;
+                judge::case_outcome(
+                    case,
+                    phase,
+                    &findings,
+                    observations,
+                    &execution.selected,
+                    &execution.settings.command,
+                )
+            })
             .collect();
         let mut judged = cases.iter().filter(|c| c.state != CaseState::NotSelected).peekable();
         // Of the phase's own case alone the findings tell all.
