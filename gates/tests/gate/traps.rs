@@ -334,7 +334,7 @@ fn of_gates_at_once_each_run_is_pinned_by_one(gates: usize, round: usize) {
     assert_eq!(run_ids, pinned, "round {round}: each run.json has exactly one gate that pinned it");
 }
 
-/// Fails when the digest is taken from memory and not from what the store gives back.
+/// Fails when the digest is taken from memory and not from what the store gives back: the door and the check compare it, each by itself.
 #[test]
 fn trap_13_a_digest_recomputed_from_the_same_bytes() {
     // What was put is right each time; only what is read back is not.
