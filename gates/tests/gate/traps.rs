@@ -24,16 +24,6 @@ fn drilled(name: &str) {
     }
 }
 
-fn on_server(url: String) -> Gate {
-    Gate::new()
-        .clock(CLOCK)
-        .var("PHASEGATE_SUBSTRATE", "endpoint")
-        .var("AWS_ENDPOINT_URL", url)
-        .var("AWS_ACCESS_KEY_ID", "230372904534")
-        .var("AWS_SECRET_ACCESS_KEY", "anything")
-        .var("AWS_EC2_METADATA_DISABLED", "true")
-}
-
 fn never_advances(ran: &Ran) {
     assert!(!ran.said().contains("ADVANCE"), "{ran:#?}");
 }
@@ -72,7 +62,7 @@ fn trap_02_a_check_that_errors_times_out_or_is_denied() {
     }
     let denies = Server::that_denies(true);
     for url in [Server::closed_port(), denies.url()] {
-        let ran = on_server(url).run();
+        let ran = Gate::on_server(url).run();
         assert_eq!((ran.code, ran.line().verdict.as_str()), (1, "HOLD_M3"), "{ran:#?}");
         never_advances(&ran);
     }
@@ -84,7 +74,7 @@ fn trap_03_a_run_that_is_stopped_early() {
     for signal in ["TERM", "INT", "KILL"] {
         // It takes connections, and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let gate = on_server(format!("http://{}", silent.local_addr().unwrap()));
+        let gate = Gate::on_server(format!("http://{}", silent.local_addr().unwrap()));
         let running = gate.start();
         let begun = Instant::now();
         while !gate.out().join(format!("dev_min/m3/m3_{CLOCK_ID}")).is_dir() {
@@ -276,7 +266,7 @@ fn trap_10_an_evidence_writer_that_logs_and_goes_on() {
 fn trap_11_an_emulator_that_takes_what_aws_refuses() {
     drilled("PG-store_write_once");
     let lacks = Server::that_lacks_all();
-    let gate = on_server(lacks.url());
+    let gate = Gate::on_server(lacks.url());
     let ran = gate.run();
     assert_eq!((ran.code, ran.line().verdict.as_str()), (1, "HOLD_M3"), "{ran:#?}");
     let findings = json(&ran.line().folder().join("findings.json"));

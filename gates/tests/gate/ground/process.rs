@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
+use super::CLOCK;
 use super::repository::{fixture, workspace};
 
 /// No run of a gate may take longer; most take a second.
@@ -98,6 +99,17 @@ impl Gate {
             arguments: Vec::new(),
             wrapper: Vec::new(),
         }
+    }
+
+    /// On a server, with credentials that open nothing.
+    pub fn on_server(url: String) -> Self {
+        Self::new()
+            .clock(CLOCK)
+            .var("PHASEGATE_SUBSTRATE", "endpoint")
+            .var("AWS_ENDPOINT_URL", url)
+            .var("AWS_ACCESS_KEY_ID", "230372904534")
+            .var("AWS_SECRET_ACCESS_KEY", "anything")
+            .var("AWS_EC2_METADATA_DISABLED", "true")
     }
 
     /// Sets a variable; the last one of a name counts.
