@@ -11,9 +11,9 @@ use support::run::finding::{Finding, Outcome};
 use support::run::outcome::{CaseOutcome, CaseState, OpenCode, PhaseOutcome, ProofOutcome, RenderError, Verdict};
 use time::format_description::well_known::Rfc3339;
 
-use crate::text::{cdata, one_line};
 use crate::verdict::{is_met, opened_code};
 use crate::{JUNIT, audit};
+use support::text::{cdata, one_line};
 
 /// The document. It reads no clock: the suite bears the execution's instant, and no case a time.
 ///

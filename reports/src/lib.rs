@@ -5,7 +5,6 @@ mod blockers;
 mod entail;
 mod junit;
 mod summary;
-mod text;
 mod verdict;
 mod verdict_file;
 

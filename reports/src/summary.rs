@@ -8,9 +8,9 @@ use std::cmp::Reverse;
 use support::run::finding::Outcome;
 use support::run::outcome::{CaseOutcome, CaseState, LaneOutcome, LaneState, Mode, OpenCode, PhaseOutcome, Verdict};
 
-use crate::text::{exact, one_line, short};
 use crate::verdict::is_met;
 use crate::{FINDINGS, VERDICT, audit, blockers};
+use support::text::{exact, one_line, short};
 
 /// Longest text of a plan or server that is shown on one line.
 const WIDTH: usize = 160;

@@ -9,3 +9,4 @@ pub mod registry;
 pub mod run;
 pub mod secrets;
 pub mod substrate;
+pub mod text;

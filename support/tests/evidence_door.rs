@@ -243,6 +243,22 @@ fn a_name_taken_by_something_else_than_a_file_is_refused(#[case] is_folder: bool
 }
 
 #[test]
+#[cfg(unix)]
+fn a_link_on_the_way_to_a_file_is_refused_and_nothing_is_put() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("m3e")).unwrap();
+    let store = FakeStore::default();
+    let artifact = Artifact::new("m3e/deep/run.json", json!({}), &[]);
+    let error = door(folder.path()).publish(&artifact, &to(&store, KEY)).unwrap_err();
+    assert!(matches!(error, PublishError::LocalLink { .. }), "{error}");
+    assert_eq!(error.step(), PublishStep::LocalFile);
+    assert!(error.to_string().contains("m3e: is a link, to"), "{error}");
+    assert_eq!((files(elsewhere.path()), store.puts.get()), (vec![], 0));
+    let listed = phasegate_support::evidence::digests_below(folder.path()).unwrap_err();
+    assert!(listed.to_string().contains("m3e is a link"), "{listed}");
+}
+
+#[test]
 fn two_runs_give_the_same_bytes_but_for_what_the_server_chose() {
     let receipts: Vec<String> = ["writer-1", "writer-2"]
         .into_iter()

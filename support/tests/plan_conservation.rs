@@ -4,52 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
+#[expect(dead_code, reason = "of the invariants of all documents these tests ask those of plans")]
+mod invariants;
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use phasegate_support::plan::{Parsed, Source, case_names, lint, parse};
+use invariants::plan::{errors_name_their_lines, lost, names_are_unique};
+use phasegate_support::plan::{Source, lint, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use regex::Regex;
-
-static BOX: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]*\[[ xX]?\](?:[ \t]|$)").unwrap());
-static ROW: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[ \t>]*\|[ \t]*`?((?:M\d+[A-Z]*[-_])?V\d+(?:[-_][A-Z0-9]+)+)`?[ \t]*\|").unwrap());
-static CODE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+`?(M\d+[A-Z]*-B\d+(?:\.\d+)?)`?[ \t]*:").unwrap());
-
-/// What the parser lost: lines that an expression finds and that came out in no way.
-fn lost(parsed: &Parsed) -> Vec<String> {
-    let plan = &parsed.plan;
-    let errors: HashSet<usize> = parsed.errors.iter().map(|error| error.place.line).collect();
-    let boxes: HashSet<usize> = plan.boxes.iter().map(|asked| asked.place.line).collect();
-    let rows: HashSet<(usize, &str)> = plan.rows.iter().map(|row| (row.place.line, row.id.as_str())).collect();
-    let codes: HashSet<&str> = plan.codes.iter().map(|code| code.code.as_str()).collect();
-    let claims: HashSet<usize> = plan.claims.iter().map(|claim| claim.place.line).collect();
-    let mut lost = Vec::new();
-    for (index, line) in split(&plan.source.text).into_iter().enumerate() {
-        let number = index + 1;
-        let row = ROW.captures(line).map(|found| found.get(1).unwrap().as_str());
-        let code = CODE.captures(line).map(|found| found.get(1).unwrap().as_str());
-        let came_out = errors.contains(&number)
-            || !(BOX.is_match(line) && !boxes.contains(&number)
-                || row.is_some_and(|id| !rows.contains(&(number, id)))
-                || code.is_some_and(|code| !codes.contains(code) && !claims.contains(&number)));
-        if !came_out {
-            lost.push(format!("{number}: {line}"));
-        }
-    }
-    lost
-}
-
-/// Lines as Markdown counts them.
-fn split(text: &str) -> Vec<&str> {
-    static END: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\r\n|\n|\r").unwrap());
-    END.split(text).collect()
-}
 
 /// A small plan that has everything, for runs without the real ones.
 const MADE: &str = r#"# Plan - M3 (pins)
@@ -269,16 +233,9 @@ proptest! {
         let parsed = parse(Source::new(name.as_str(), text), "dev_min");
         let lost = lost(&parsed);
         prop_assert!(lost.is_empty(), "{name}: {lost:#?}");
-        for error in &parsed.errors {
-            let lines = split(&parsed.plan.source.text);
-            prop_assert_eq!(lines.get(error.place.line - 1).copied().unwrap_or(""), error.line.as_str());
-        }
-        // Names and lint must hold on whatever was read.
+        errors_name_their_lines(&parsed);
+        names_are_unique(&parsed, "dev_min");
         let _ = lint(&parsed);
-        if let Ok(names) = case_names(&parsed.plan) {
-            let unique: HashSet<&str> = names.iter().map(|case| case.name.as_str()).collect();
-            prop_assert_eq!(unique.len(), parsed.plan.boxes.len() + parsed.plan.rows.len());
-        }
     }
 
     #[test]

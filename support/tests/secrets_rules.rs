@@ -125,6 +125,9 @@ fn harmless_pairs_pass(#[case] key: &str, #[case] value: &str) {
 #[case("\"{\\\"password\\\": \\\"hunter22\\\"}\"", "password-value", "1:19")]
 #[case("jdbc:postgresql://h/db?user=u&password=hunter22", "password-value", "1:40")]
 #[case("note: password=hunter22", "password-value", "1:16")]
+#[case("* `DB_PASSWORD = \"<OPEN>hunter22\"`", "password-value", "1:19")]
+#[case("password = '(hunter22'", "password-value", "1:13")]
+#[case("password = '[a;b|c'", "password-value", "1:13")]
 fn assignments_in_text_are_found(#[case] text: &str, #[case] rule: &str, #[case] at: &str) {
     let hits = scan_bytes(text.as_bytes());
     assert!(hits.contains(&Hit { rule: rule.to_owned(), at: at.to_owned() }), "{hits:?}");
@@ -135,6 +138,8 @@ fn assignments_in_text_are_found(#[case] text: &str, #[case] rule: &str, #[case]
 #[case("rg -n \"password|secret|token\" docs/")]
 #[case("password=<db_password> host=db")]
 #[case("password=${DB_PASSWORD}")]
+#[case("password = \"<db_password>\"")]
+#[case("password = \"\"")]
 #[case("postgres://<user>:<password>@host/db")]
 #[case("Basic understanding of the token law")]
 #[case("https://host:8080/path@v2")]

@@ -76,15 +76,6 @@ fn an_empty_plan(#[case] text: &str) {
 }
 
 #[test]
-fn a_plan_that_asks_nothing() {
-    let copy =
-        OwnCopy::of_fixture().replace_between(PLAN, "## 2) Scope Boundary for M3", "## 8) Risks and Controls", "\n\n");
-    let gate = Gate::new().repo(copy.path()).clock(CLOCK);
-    let ran = gate.run();
-    refused(&gate, &ran, DOCUMENTS, &["PG-M3-no_case", "it asks nothing"]);
-}
-
-#[test]
 fn a_plan_without_authority_inputs() {
     let copy = OwnCopy::of_fixture().replace_between(PLAN, "## 1) Authority Inputs", "## 2) Scope Boundary", "\n\n");
     let gate = Gate::new().repo(copy.path()).clock(CLOCK);
@@ -173,20 +164,9 @@ fn an_argument_that_nobody_knows() {
     refused(&gate, &ran, USAGE, &["--no-such-flag"]);
 }
 
-/// A gate on a server, with credentials that open nothing.
-fn on_endpoint(url: String) -> Gate {
-    Gate::new()
-        .clock(CLOCK)
-        .var("PHASEGATE_SUBSTRATE", "endpoint")
-        .var("AWS_ENDPOINT_URL", url)
-        .var("AWS_ACCESS_KEY_ID", "230372904534")
-        .var("AWS_SECRET_ACCESS_KEY", "anything")
-        .var("AWS_EC2_METADATA_DISABLED", "true")
-}
-
 #[test]
 fn a_server_that_is_not_there() {
-    let gate = on_endpoint(Server::closed_port());
+    let gate = Gate::on_server(Server::closed_port());
     let ran = gate.run();
     refused(&gate, &ran, 1, &["PG-M3-account", "refused", "AWS_ENDPOINT_URL"]);
     assert_eq!(ran.line().roots, ["PG-M3-account"]);
@@ -194,7 +174,7 @@ fn a_server_that_is_not_there() {
 
 #[test]
 fn a_server_that_is_no_address() {
-    let gate = on_endpoint("127.0.0.1:5001".to_owned());
+    let gate = Gate::on_server("127.0.0.1:5001".to_owned());
     let ran = gate.run();
     refused(&gate, &ran, EVIDENCE, &["PG-M3-substrate", "is not a server's URL", "http://host:port"]);
 }
@@ -202,7 +182,7 @@ fn a_server_that_is_no_address() {
 #[test]
 fn a_server_that_denies_everything() {
     let server = Server::that_denies(false);
-    let gate = on_endpoint(server.url());
+    let gate = Gate::on_server(server.url());
     let ran = gate.run();
     refused(&gate, &ran, 1, &["PG-M3-account", "denied", "check credentials"]);
     assert_eq!(server.puts(), 0);
@@ -211,7 +191,7 @@ fn a_server_that_denies_everything() {
 #[test]
 fn an_s3_that_denies_everything() {
     let server = Server::that_denies(true);
-    let gate = on_endpoint(server.url());
+    let gate = Gate::on_server(server.url());
     let ran = gate.run();
     refused(&gate, &ran, 1, &["denied", "head-bucket", "next: "]);
     let verdict = json(&ran.line().verdict_file);
@@ -220,7 +200,7 @@ fn an_s3_that_denies_everything() {
 
 #[test]
 fn no_credentials() {
-    let gate = on_endpoint(Server::closed_port()).var("AWS_ACCESS_KEY_ID", "").var("AWS_SECRET_ACCESS_KEY", "");
+    let gate = Gate::on_server(Server::closed_port()).var("AWS_ACCESS_KEY_ID", "").var("AWS_SECRET_ACCESS_KEY", "");
     let ran = gate.run();
     refused(&gate, &ran, 1, &["PG-M3-account", "credential"]);
 }

@@ -7,17 +7,25 @@
     reason = "helpers fail the test by panicking, and say on standard error what was not run"
 )]
 
+#[path = "../drills/drill.rs"]
+#[expect(dead_code, reason = "the drills use more of it")]
+mod drill;
 mod ground;
+#[path = "../drills/mod.rs"]
+#[expect(dead_code, reason = "the drills use more of it")]
+mod kit;
 
 mod advance;
 mod bad_input;
 mod crowd;
 mod dev_full;
+#[cfg(unix)]
+mod disk;
 mod kept_world;
 mod nextest;
 mod preflight;
-mod races;
 mod real_plans;
 mod reports;
 mod runner;
+mod traps;
 mod verify;

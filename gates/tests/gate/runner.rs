@@ -85,23 +85,6 @@ fn a_filter_of_one_lane_runs_it_and_what_it_needs_and_nothing_more() {
     assert!(ran.stdout.contains("3 of 34 cases were judged: this is no verdict"), "{ran:#?}");
 }
 
-#[rstest]
-#[case::a_part(&["M3.A"])]
-#[case::one_case(&["--exact", ID_FORMAT])]
-#[case::all_but_one(&["--skip", "dod-1::one_pinned"])]
-#[case::all_plan_cases(&["--skip", "integrity"])]
-#[case::the_phases_own(&["--exact", "dev_min::M3::integrity"])]
-fn less_than_all_is_partial_and_fails_in_ci(#[case] words: &[&str]) {
-    let gate = Gate::new().args(words).clock(CLOCK);
-    let ran = gate.run();
-    partial(&ran);
-    assert_eq!(ran.code, 0, "{ran:#?}");
-    let gate = Gate::new().args(words).clock(CLOCK).var("CI", "true");
-    let ran = gate.run();
-    partial(&ran);
-    assert_eq!(ran.code, 4, "{ran:#?}");
-}
-
 #[test]
 fn the_phases_own_case_asks_for_account_and_entry() {
     let gate = Gate::new().args(&["--exact", "dev_min::M3::integrity"]).clock(CLOCK);

@@ -14,7 +14,7 @@ use super::digest::sha256_hex;
 use super::durable::{Mark, Outcome, prove, put_new};
 use super::error::PublishError;
 use super::local::write_whole;
-use super::receipt::{CanaryReceipt, Receipt, Refusal};
+use super::receipt::{CanaryReceipt, DurableReceipt, Receipt, Refusal};
 use super::store::Store;
 use crate::secrets::{Hit, scan_bytes, scan_json};
 
@@ -79,6 +79,13 @@ impl Default for Limits {
     }
 }
 
+/// Which comes first.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    HereFirst,
+    StoreFirst,
+}
+
 /// A moment in the way of a file through the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WritePoint {
@@ -140,13 +147,31 @@ impl Door {
     /// # Errors
     /// [`PublishError`] tells the step; up to and including the minimum fields nothing was written anywhere.
     pub fn publish(&self, artifact: &Artifact, destination: &Destination<'_>) -> Result<Receipt, PublishError> {
+        self.publish_in(Order::HereFirst, artifact, destination)
+    }
+
+    /// The same, but the file is not here before the store has it and has given it back: for the verdict, which must not
+    /// speak from this disk where it could not be published.
+    ///
+    /// # Errors
+    /// As [`Door::publish`].
+    pub fn publish_proven(&self, artifact: &Artifact, destination: &Destination<'_>) -> Result<Receipt, PublishError> {
+        self.publish_in(Order::StoreFirst, artifact, destination)
+    }
+
+    fn publish_in(
+        &self,
+        order: Order,
+        artifact: &Artifact,
+        destination: &Destination<'_>,
+    ) -> Result<Receipt, PublishError> {
         let name = &artifact.name;
         self.check_form(name, destination)?;
         let bytes = canonical::to_bytes(&artifact.body)
             .map_err(|source| PublishError::Serialise { name: name.clone(), source: Box::new(source) })?;
         refuse_secrets(name, scan_json(&artifact.body))?;
         artifact.check_minimum_fields()?;
-        self.write(name, &bytes, destination)
+        self.write(order, name, &bytes, destination)
     }
 
     /// Publishes a raw copy of a document (plan, registry, lock) byte for byte, by the same steps but for canonical form and
@@ -163,7 +188,7 @@ impl Door {
     ) -> Result<Receipt, PublishError> {
         self.check_form(name, destination)?;
         refuse_secrets(name, scan_bytes(bytes))?;
-        self.write(name, bytes, destination)
+        self.write(Order::HereFirst, name, bytes, destination)
     }
 
     /// Shows that the store is write-once (law 5): the same key put twice with different bytes; the second must be refused, and what
@@ -224,27 +249,50 @@ impl Door {
         }
     }
 
-    fn write(&self, name: &str, bytes: &[u8], destination: &Destination<'_>) -> Result<Receipt, PublishError> {
+    fn write(
+        &self,
+        order: Order,
+        name: &str,
+        bytes: &[u8],
+        destination: &Destination<'_>,
+    ) -> Result<Receipt, PublishError> {
         let mut closed = self.closed();
         if let Destination::Durable(to) = destination {
             refuse_closed_group(&closed, to)?;
         }
-        let (local_path, sha256_local) =
-            write_whole(&self.root, name, bytes, &|| (self.watch)(WritePoint::BeforeRename, name))?;
-        (self.watch)(WritePoint::AfterRename, name);
-        let durable = match destination {
-            Destination::LocalOnly => None,
-            Destination::Durable(to) => {
-                let mark = Mark::new(&self.writer_id);
-                let proven = self.put(to, bytes, &mark).and_then(|outcome| prove(to, bytes, &mark, outcome));
-                if let Err(PublishError::Exists { .. } | PublishError::ExistsUnread { .. }) = &proven {
-                    closed.insert(to.group.clone(), to.uri());
-                }
-                Some(proven?)
+        let ((local_path, sha256_local), durable) = match order {
+            Order::HereFirst => {
+                let here = self.write_here(name, bytes)?;
+                (here, self.write_there(&mut closed, bytes, destination)?)
+            }
+            Order::StoreFirst => {
+                let there = self.write_there(&mut closed, bytes, destination)?;
+                (self.write_here(name, bytes)?, there)
             }
         };
         let bytes = bytes.len() as u64;
         Ok(Receipt { name: name.to_owned(), local_path, bytes, sha256_local, durable })
+    }
+
+    fn write_here(&self, name: &str, bytes: &[u8]) -> Result<(PathBuf, String), PublishError> {
+        let written = write_whole(&self.root, name, bytes, &|| (self.watch)(WritePoint::BeforeRename, name))?;
+        (self.watch)(WritePoint::AfterRename, name);
+        Ok(written)
+    }
+
+    fn write_there(
+        &self,
+        closed: &mut BTreeMap<String, String>,
+        bytes: &[u8],
+        destination: &Destination<'_>,
+    ) -> Result<Option<DurableReceipt>, PublishError> {
+        let Destination::Durable(to) = destination else { return Ok(None) };
+        let mark = Mark::new(&self.writer_id);
+        let proven = self.put(to, bytes, &mark).and_then(|outcome| prove(to, bytes, &mark, outcome));
+        if let Err(PublishError::Exists { .. } | PublishError::ExistsUnread { .. }) = &proven {
+            closed.insert(to.group.clone(), to.uri());
+        }
+        proven.map(Some)
     }
 
     fn put(&self, to: &Durable<'_>, bytes: &[u8], mark: &Mark) -> Result<Outcome, PublishError> {

@@ -94,6 +94,14 @@ pub enum PublishError {
         /// What the system says.
         source: io::Error,
     },
+    /// A folder on the way to the local file is a link.
+    #[error("{path}: is a link, to {to}; evidence stays in its own folder. Take the link away, then run under a new execution id", path = path.display(), to = to.display())]
+    LocalLink {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        to: PathBuf,
+    },
     /// A local file of that name stands there with other bytes.
     #[error("{path}: exists with other bytes (SHA-256 {sha256_there}, not {sha256_new}); evidence is not overwritten, run under a new execution id", path = path.display())]
     LocalExists {
@@ -221,6 +229,7 @@ impl PublishError {
             | Self::MissingField { .. }
             | Self::LocalWrite { .. }
             | Self::LocalExists { .. }
+            | Self::LocalLink { .. }
             | Self::LocalDiffers { .. } => false,
         }
     }
@@ -232,7 +241,9 @@ impl PublishError {
             Self::Name { .. } | Self::Key { .. } | Self::Serialise { .. } => PublishStep::Form,
             Self::Secret { .. } => PublishStep::Secret,
             Self::MissingField { .. } => PublishStep::MinimumFields,
-            Self::LocalWrite { .. } | Self::LocalExists { .. } | Self::LocalDiffers { .. } => PublishStep::LocalFile,
+            Self::LocalWrite { .. } | Self::LocalLink { .. } | Self::LocalExists { .. } | Self::LocalDiffers { .. } => {
+                PublishStep::LocalFile
+            }
             Self::GroupClosed { .. } | Self::Exists { .. } | Self::ExistsUnread { .. } => PublishStep::Exists,
             Self::Put { .. } | Self::Conflict { .. } => PublishStep::Put,
             Self::ReadBack { .. } => PublishStep::ReadBack,

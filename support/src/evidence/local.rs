@@ -24,6 +24,9 @@ pub(super) fn write_whole(
         let path = path.to_owned();
         move |source| PublishError::LocalWrite { path, action, source }
     };
+    if let Some((path, to)) = link_on_the_way(root, folder) {
+        return Err(PublishError::LocalLink { path, to });
+    }
     let standing = nearest_standing(folder);
     fs::create_dir_all(folder).map_err(failed(folder, "make the folder"))?;
     let renamed = rename_into_place(folder, &path, bytes, before_rename);
@@ -80,10 +83,19 @@ fn digest_of_file(path: &Path) -> Result<String, PublishError> {
     Ok(sha256_hex(&fs::read(path).map_err(failed)?))
 }
 
+/// The first link on the way from `root` down to `path`, with what it leads to. The root itself may be one: the user named it.
+pub(crate) fn link_on_the_way(root: &Path, path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut here = root.to_owned();
+    path.strip_prefix(root).ok()?.components().find_map(|part| {
+        here.push(part);
+        fs::read_link(&here).ok().map(|to| (here.clone(), to))
+    })
+}
+
 /// Every file below `root` with its SHA-256, by its path with `/`; unfinished writes are none.
 ///
 /// # Errors
-/// When a folder or file cannot be read.
+/// When a folder or file cannot be read, or is a link: what it leads to is no file of this folder.
 pub fn digests_below(root: &Path) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
@@ -91,6 +103,9 @@ pub fn digests_below(root: &Path) -> io::Result<Vec<(String, String)>> {
         let unfinished = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
         if entry.file_type().is_dir() || unfinished {
             continue;
+        }
+        if entry.path_is_symlink() {
+            return Err(io::Error::other(format!("{} is a link", entry.path().display())));
         }
         let below = entry.path().strip_prefix(root).map_err(io::Error::other)?;
         let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();

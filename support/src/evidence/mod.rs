@@ -18,6 +18,7 @@ pub use artifact::Artifact;
 pub use door::{Destination, Door, Durable, Limits, Watch, WritePoint};
 pub use durable::{METADATA_PUBLISH, METADATA_WRITER};
 pub use error::{PublishError, PublishStep};
+pub(crate) use local::link_on_the_way;
 pub use local::{TEMPORARY_PREFIX, digests_below};
 pub use receipt::{CanaryReceipt, DurableReceipt, Receipt, Refusal, ServerChosen};
 pub use store::{Got, Put, Store};

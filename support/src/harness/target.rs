@@ -33,6 +33,7 @@ use crate::run::verify::{Auditor, Place};
 use crate::substrate::embedded::WorldError;
 use crate::substrate::seed::{SeedError, World};
 use crate::substrate::{Options, Substrate, SubstrateError, SubstrateKind, seed};
+use crate::text::one_line;
 
 /// How often a rehearsal takes the next second when its execution id is taken already.
 const MOST_SECONDS: i64 = 86_400;
@@ -239,7 +240,7 @@ impl Target<'_> {
     fn no_suite(&self, arguments: Arguments, why: &str) -> Exit {
         let name = format!("{}::plans", self.phase);
         let why = why.to_owned();
-        let said = why.clone();
+        let said = failure::of_error(&why);
         let trial = Trial::test(name, move || Err(Failed::from(said)));
         let conclusion = libtest_mimic::run(&arguments, vec![trial]);
         say(&format!("error: {why}"));
@@ -542,7 +543,7 @@ fn trial(name: String, result: Result<(), String>) -> Trial {
 /// The phase's own case: register, plan, entry, account, store, lock.
 fn integrity(suite: &PlanSuite<'_>, judged: &Judged) -> Result<(), String> {
     match judged {
-        Judged::Failed { why, .. } => Err(why.clone()),
+        Judged::Failed { why, .. } => Err(failure::of_error(why)),
         Judged::Outcome(outcome) => {
             let phase = suite.phase.phase().id;
             let open: Vec<_> =
@@ -571,7 +572,7 @@ fn print(text: &str) {
 
 #[expect(clippy::print_stderr, reason = "a run that cannot go on says why")]
 fn say(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", one_line(text));
 }
 
 /// The workspace that a package of it was built in.

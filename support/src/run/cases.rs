@@ -3,6 +3,7 @@
 use super::check::Proof;
 use super::lane::Phase;
 use super::outcome::{CaseKind, CaseState, Spot};
+use crate::command;
 use crate::harness::bindings::Bindings;
 use crate::plan::{self, AlikeNames, BoxKind, CaseSubject, Place, Plan, PlanBox, VerifyRow};
 
@@ -23,6 +24,8 @@ pub struct Case {
     pub ticked: Option<bool>,
     /// The requirement that the box's text is bound to, whether or not a lane declares it; none for rows.
     pub requirement: Option<String>,
+    /// The Verify-ID whose documented command must have been carried out for the case to pass; none for boxes and for prose.
+    pub command_of: Option<String>,
     /// What answers it.
     pub binding: CaseBinding,
 }
@@ -85,6 +88,7 @@ fn box_case(name: String, plan_box: &PlanBox, plan: &Plan, phase: &Phase, bindin
         place: spot(&plan_box.place),
         ticked: Some(plan_box.ticked),
         requirement: requirement.map(str::to_owned),
+        command_of: None,
         binding: proofs.map_or_else(
             || CaseBinding::Unbound {
                 next: format!(
@@ -98,6 +102,8 @@ fn box_case(name: String, plan_box: &PlanBox, plan: &Plan, phase: &Phase, bindin
 }
 
 fn row_case(name: String, row: &VerifyRow, phase: &Phase) -> Case {
+    // A cell that cannot be read cannot have been carried out either.
+    let is_prose = command::parse(&row.template).is_ok_and(|template| template.kind == command::Kind::Prose);
     Case {
         name,
         kind: CaseKind::Row,
@@ -106,6 +112,7 @@ fn row_case(name: String, row: &VerifyRow, phase: &Phase) -> Case {
         place: spot(&row.place),
         ticked: None,
         requirement: None,
+        command_of: (!is_prose).then(|| row.id.clone()),
         binding: phase.row(&row.id).map_or_else(
             || CaseBinding::Unbound {
                 next: format!("no check of this version answers {}; it was parsed, and not executed", row.id),

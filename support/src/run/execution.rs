@@ -24,8 +24,13 @@ use super::outcome::{
 use super::resume::{self, EXECUTION, Earlier, LEFT, Left, Record, Source};
 use super::settings::Settings;
 use super::stored::Stored;
-use crate::evidence::{Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, Watch, digests_below};
+use crate::evidence::{
+    Artifact, Destination, Door, Durable, Limits, PublishError, Receipt, Watch, digests_below, link_on_the_way,
+};
 use crate::substrate::{Substrate, SubstrateKind};
+
+/// The file that speaks for the execution; the last that is written.
+const VERDICT: &str = "verdict.json";
 
 /// The name that a lane binds to the run that it pins.
 const PLATFORM_RUN_ID: &str = "platform_run_id";
@@ -42,6 +47,16 @@ pub enum ExecutionError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A folder below the output folder is a link.
+    #[error(
+        "{path} is a link, to {to}: evidence stays in the folder that was named. Take the link away, or set PHASEGATE_OUT to the folder that is meant"
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        to: PathBuf,
     },
     /// The files of the folder cannot be listed.
     #[error("the files in {path} cannot be read again: {source}; look at the disk, then run the gate again")]
@@ -216,6 +231,9 @@ impl Execution<'_> {
 fn reserve_folder(out: &Path, phase: &Phase, ids: &Ids) -> Result<PathBuf, ExecutionError> {
     let parent = out.join(phase.track).join(phase.id.to_ascii_lowercase());
     let folder = parent.join(&ids.execution);
+    if let Some((path, to)) = link_on_the_way(out, &folder) {
+        return Err(ExecutionError::Link { path, to });
+    }
     std::fs::create_dir_all(&parent).map_err(|source| ExecutionError::Folder { path: parent.clone(), source })?;
     match std::fs::create_dir(&folder) {
         Ok(()) => Ok(folder),
@@ -653,7 +671,17 @@ impl<'a> Run<'a> {
         let cases: Vec<_> = execution
             .cases
             .iter()
-            .map(|case| judge::case_outcome(case, phase, &findings, &execution.selected, &execution.settings.command))
+            .map(|case| {
+                let observations = &self.books.observations;
+                judge::case_outcome(
+                    case,
+                    phase,
+                    &findings,
+                    observations,
+                    &execution.selected,
+                    &execution.settings.command,
+                )
+            })
             .collect();
         let mut judged = cases.iter().filter(|c| c.state != CaseState::NotSelected).peekable();
         // Of the phase's own case alone the findings tell all.
@@ -696,8 +724,10 @@ impl<'a> Run<'a> {
             outcome.files.push(kept);
         }
         outcome.files.sort_by(|a, b| a.path.cmp(&b.path));
-        let verdict = execution.reporter.verdict(&outcome)?;
-        self.publish(store.as_ref(), "verdict.json", &RenderedBody::Json(verdict))?;
+        let verdict = Artifact::new(VERDICT, execution.reporter.verdict(&outcome)?, &[]);
+        self.door
+            .publish_proven(&verdict, &self.destination(store.as_ref(), VERDICT))
+            .map_err(|source| ExecutionError::Publish { name: VERDICT.to_owned(), source: Box::new(source) })?;
         Ok(outcome)
     }
 
@@ -777,8 +807,8 @@ impl<'a> Run<'a> {
             .map_err(|source| ExecutionError::Publish { name: name.to_owned(), source: Box::new(source) })
     }
 
-    fn leave(&self, store: Option<&BucketStore<'_>>, name: &str, body: &RenderedBody) -> Result<Receipt, PublishError> {
-        let destination = match store {
+    fn destination<'s>(&self, store: Option<&'s BucketStore<'s>>, name: &str) -> Destination<'s> {
+        match store {
             None => Destination::LocalOnly,
             Some(store) => Destination::Durable(Durable {
                 store,
@@ -786,7 +816,11 @@ impl<'a> Run<'a> {
                 key: run_control_key(self.execution.phase, &self.ids, name),
                 group: "reports".to_owned(),
             }),
-        };
+        }
+    }
+
+    fn leave(&self, store: Option<&BucketStore<'_>>, name: &str, body: &RenderedBody) -> Result<Receipt, PublishError> {
+        let destination = self.destination(store, name);
         match body {
             RenderedBody::Json(body) => self.door.publish(&Artifact::new(name, body.clone(), &[]), &destination),
             RenderedBody::Text(text) => self.door.publish_bytes(name, text.as_bytes(), &destination),

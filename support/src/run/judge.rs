@@ -8,7 +8,7 @@ use super::cases::{Case, CaseBinding, spot};
 use super::check::{AnyCheck, CodeSource, Proof, derived_code};
 use super::finding::{Basis, Control, Finding, Outcome};
 use super::lane::{Lane, Phase, Stop};
-use super::observation::Observations;
+use super::observation::{Answer, Observations};
 use super::outcome::{CaseOutcome, CaseState, Decidable, Decision, Mode, ProofOutcome, Reporter, Spot};
 use crate::plan::Plan;
 
@@ -179,11 +179,12 @@ pub(crate) fn fault(lane: &Lane, why: &str) -> Finding {
     }
 }
 
-/// Judges one case by the findings.
+/// Judges one case by the findings. A Verify-ID with a command passes only where that command was carried out.
 pub(crate) fn case_outcome(
     case: &Case,
     phase: &Phase,
     findings: &[Finding],
+    observations: &Observations,
     selected: &BTreeSet<String>,
     command: &str,
 ) -> CaseOutcome {
@@ -215,6 +216,13 @@ pub(crate) fn case_outcome(
         }
         CaseBinding::Bound(proofs) => {
             outcome.proofs = proofs.iter().flat_map(|proof| proof_outcomes(proof, phase, findings)).collect();
+            if outcome.proofs.iter().all(|p| p.stands)
+                && let Some(id) = case.command_of.as_deref().filter(|id| !was_carried_out(id, phase, observations))
+            {
+                let why = format!("{id} has a documented command, and it was not carried out in this execution");
+                let next = "let the lane call the row, with an executor for its command; its checks are to read what came of it";
+                outcome.proofs.push(unanswered(&case.lane, "row_not_carried_out", &why, next));
+            }
             let stands = !outcome.proofs.is_empty() && outcome.proofs.iter().all(|p| p.stands);
             outcome.state = if stands { CaseState::Passed } else { CaseState::Failed };
             outcome.basis = proofs.iter().filter_map(|proof| weakest_basis(proof, findings)).max();
@@ -226,7 +234,13 @@ pub(crate) fn case_outcome(
     outcome
 }
 
-/// The one proof of a case that no check answers: that there is none.
+/// Whether a row was called, and answered: it leaves an observation of its name.
+fn was_carried_out(id: &str, phase: &Phase, observations: &Observations) -> bool {
+    let seen = |lane: &Lane| observations.get(lane.id, id).is_some_and(|seen| matches!(seen.answer, Answer::Value(_)));
+    phase.lanes.iter().any(seen)
+}
+
+/// A proof that does not stand, of a case that no finding speaks of.
 fn unanswered(lane: &str, code: &str, why: &str, next: &str) -> ProofOutcome {
     ProofOutcome {
         lane: lane.to_owned(),
@@ -346,3 +360,6 @@ pub(crate) fn predicates(phase: &Phase) -> Vec<(String, Vec<(String, String)>)> 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

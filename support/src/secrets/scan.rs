@@ -63,16 +63,24 @@ impl RuleBook {
                 continue;
             }
             let rest = text.get(whole.end()..).unwrap_or("");
-            let Some(value) = self.assigned.find(rest) else {
-                continue;
-            };
+            // In quotation marks a value may begin with any mark, or hold it; without them it ends at the first one.
+            let quoted = captures.name("quote").and_then(|quote| up_to(rest, quote.as_str()));
+            let values = quoted.into_iter().chain(self.assigned.find(rest).map(|word| word.as_str()));
             let certain = sign.as_str().ends_with('=') || captures.name("quote").is_some();
             let pairing = if certain { Pairing::Certain } else { Pairing::Likely };
-            for rule in self.rules_for_pair(key.as_str(), value.as_str(), pairing) {
-                found(rule, whole.end());
+            for value in values {
+                for rule in self.rules_for_pair(key.as_str(), value, pairing) {
+                    found(rule, whole.end());
+                }
             }
         }
     }
+}
+
+/// What stands before the closing quotation mark, if it stands on this line.
+fn up_to<'t>(rest: &'t str, quote: &str) -> Option<&'t str> {
+    let line = rest.split(['\n', '\r']).next()?;
+    line.split_once(quote).map(|(value, _)| value).filter(|value| !value.is_empty())
 }
 
 struct Walk<'a> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
+use super::CLOCK;
 use super::repository::{fixture, workspace};
 
 /// No run of a gate may take longer; most take a second.
@@ -84,6 +85,7 @@ pub struct Gate {
     folder: TempDir,
     variables: Vec<(&'static str, OsString)>,
     arguments: Vec<String>,
+    wrapper: Vec<OsString>,
 }
 
 impl Gate {
@@ -91,7 +93,23 @@ impl Gate {
         let folder = TempDir::new().unwrap();
         let out = folder.path().join("out").into_os_string();
         let repo = fixture().into_os_string();
-        Self { folder, variables: vec![("PHASEGATE_OUT", out), ("PHASEGATE_REPO", repo)], arguments: Vec::new() }
+        Self {
+            folder,
+            variables: vec![("PHASEGATE_OUT", out), ("PHASEGATE_REPO", repo)],
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+        }
+    }
+
+    /// On a server, with credentials that open nothing.
+    pub fn on_server(url: String) -> Self {
+        Self::new()
+            .clock(CLOCK)
+            .var("PHASEGATE_SUBSTRATE", "endpoint")
+            .var("AWS_ENDPOINT_URL", url)
+            .var("AWS_ACCESS_KEY_ID", "230372904534")
+            .var("AWS_SECRET_ACCESS_KEY", "anything")
+            .var("AWS_EC2_METADATA_DISABLED", "true")
     }
 
     /// Sets a variable; the last one of a name counts.
@@ -118,6 +136,17 @@ impl Gate {
         self
     }
 
+    /// Runs it below another program, which gets the gate and its arguments at the end of its own.
+    pub fn below(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.wrapper = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The folder of this call alone, in which `out` lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The folder that evidence goes to.
     pub fn out(&self) -> PathBuf {
         self.folder.path().join("out")
@@ -126,8 +155,10 @@ impl Gate {
     /// Starts it; [`Running::end`] waits for it.
     pub fn start(&self) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let mut command = Command::new(&*M3);
+        let mut words = self.wrapper.iter().cloned().chain([M3.clone().into_os_string()]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(&self.arguments)
             // As cargo does: in the package's folder.
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -177,6 +208,14 @@ impl Running {
             assert!(!text.contains("panicked at"), "{ran:#?}");
         }
         ran
+    }
+
+    /// Sends it a signal by name, and waits. Gives how it ended and what it had said.
+    pub fn stopped_by(mut self, signal: &str) -> (ExitStatus, String) {
+        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let status = self.wait(LIMIT);
+        (status, format!("{}{}", whole(&mut self.stdout), whole(&mut self.stderr)))
     }
 
     fn wait(&mut self, limit: Duration) -> ExitStatus {

@@ -1,4 +1,4 @@
-//! A server on loopback that refuses everything, or everything but the question who we are.
+//! A server on loopback that refuses or lacks everything, or everything but the question who we are.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-const DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+const DENIED: Answer = ("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+const LACKING: Answer =
+    ("501 Not Implemented", "<Error><Code>NotImplemented</Code><Message>not in this emulator</Message></Error>");
+
+/// Status and body.
+type Answer = (&'static str, &'static str);
 const IDENTITY: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
     <Arn>arn:aws:iam::230372904534:user/gate</Arn><UserId>AIDAEXAMPLE</UserId><Account>230372904534</Account>\
     </GetCallerIdentityResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></GetCallerIdentityResponse>";
@@ -22,6 +27,15 @@ pub struct Server {
 impl Server {
     /// Answers 403 to everything; with `knows_us`, `GetCallerIdentity` is answered.
     pub fn that_denies(knows_us: bool) -> Self {
+        Self::that_says(knows_us, DENIED)
+    }
+
+    /// Knows who we are, and has nothing else of AWS.
+    pub fn that_lacks_all() -> Self {
+        Self::that_says(true, LACKING)
+    }
+
+    fn that_says(knows_us: bool, otherwise: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, puts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -32,7 +46,7 @@ impl Server {
                     return;
                 }
                 // A client that hangs up is none of the test's concern.
-                let _ = stream.and_then(|stream| answer(stream, knows_us, &counted));
+                let _ = stream.and_then(|stream| answer(stream, knows_us, otherwise, &counted));
             }
         });
         Self { address, stop, puts, thread: Some(thread) }
@@ -65,7 +79,7 @@ impl Drop for Server {
     }
 }
 
-fn answer(stream: TcpStream, knows_us: bool, puts: &AtomicUsize) -> std::io::Result<()> {
+fn answer(stream: TcpStream, knows_us: bool, otherwise: Answer, puts: &AtomicUsize) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut head) = (String::new(), String::new());
     let mut length = 0;
@@ -84,7 +98,7 @@ fn answer(stream: TcpStream, knows_us: bool, puts: &AtomicUsize) -> std::io::Res
         puts.fetch_add(1, Ordering::SeqCst);
     }
     let asks_who = String::from_utf8_lossy(&body).contains("Action=GetCallerIdentity");
-    let (status, text) = if knows_us && asks_who { ("200 OK", IDENTITY) } else { ("403 Forbidden", DENIED) };
+    let (status, text) = if knows_us && asks_who { ("200 OK", IDENTITY) } else { otherwise };
     let mut stream = reader.into_inner();
     write!(
         stream,

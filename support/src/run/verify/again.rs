@@ -204,7 +204,7 @@ fn compare(gate: &Phase, reporter: &dyn Reporter, stored: &Stored<'_>, read: &mu
     let cases: Vec<_> = stored
         .cases
         .iter()
-        .map(|case| judge::case_outcome(case, gate, &findings, &selected, &course.command))
+        .map(|case| judge::case_outcome(case, gate, &findings, &stored.observations, &selected, &course.command))
         .collect();
     let mut judged = cases.iter().filter(|case| case.state != CaseState::NotSelected).peekable();
     let something = judged.peek().is_some() || !course.whole;

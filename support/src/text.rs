@@ -1,19 +1,24 @@
 //! Texts of plans and servers, made safe to show: they may hold anything.
 
 /// The text on one line. Runs of white space become one space; control characters become visible,
-/// so that no reply of a server can move a terminal's cursor or feign another line.
-pub(crate) fn one_line(text: &str) -> String {
+/// so that no reply of a server can move a terminal's cursor or feign another line. `##[`, by which
+/// GitHub's runner takes commands out of the middle of a line, is broken up.
+#[must_use]
+pub fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().map(visible).collect()
+    let line: String = words.join(" ").chars().map(visible).collect();
+    line.replace("##[", "## [")
 }
 
 /// The text with its white space as it is, for paths; control characters become visible.
-pub(crate) fn exact(text: &str) -> String {
+#[must_use]
+pub fn exact(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
 /// One line, and at most `max` characters long.
-pub(crate) fn short(text: &str, max: usize) -> String {
+#[must_use]
+pub fn short(text: &str, max: usize) -> String {
     let line = one_line(text);
     if line.chars().count() <= max {
         return line;
@@ -26,7 +31,8 @@ pub(crate) fn short(text: &str, max: usize) -> String {
 
 /// The text as the inside of one CDATA section: lines and tabs are kept, characters that XML 1.0
 /// forbids become visible, and `]]>` is split over two sections, which readers join again.
-pub(crate) fn cdata(text: &str) -> String {
+#[must_use]
+pub fn cdata(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     let allowed: String = lines.chars().map(|c| if c == '\n' || c == '\t' { c } else { visible(c) }).collect();
     allowed.replace("]]>", "]]]]><![CDATA[>")
@@ -55,6 +61,7 @@ mod tests {
     #[case("\u{1b}[31mred\u{0}\u{7f}", "\u{241b}[31mred\u{2400}\u{2421}")]
     #[case("\u{202e}txt\u{9b}", "\u{fffd}txt\u{fffd}")]
     #[case("ADVANCE\nHOLD", "ADVANCE HOLD")]
+    #[case("a\n::error::b ##[group]c", "a ::error::b ## [group]c")]
     #[case("é 🦀 <b>", "é 🦀 <b>")]
     fn a_text_stays_on_its_line(#[case] text: &str, #[case] line: &str) {
         assert_eq!(one_line(text), line);
