@@ -79,8 +79,9 @@ impl RuleBook {
 
 /// What stands before the closing quotation mark, if it stands on this line.
 fn up_to<'t>(rest: &'t str, quote: &str) -> Option<&'t str> {
-    let line = rest.split(['\n', '\r']).next()?;
-    line.split_once(quote).map(|(value, _)| value).filter(|value| !value.is_empty())
+    // Lines may be as long as a document: only what stands before the mark is looked at.
+    let (value, _) = rest.split_once(quote)?;
+    (!value.is_empty() && !value.contains(['\n', '\r'])).then_some(value)
 }
 
 struct Walk<'a> {
