@@ -26,6 +26,7 @@ mod nextest;
 mod preflight;
 mod real_plans;
 mod reports;
+mod resume;
 mod runner;
 mod traps;
 mod verify;
