@@ -47,7 +47,10 @@ fn a_pinned_run_is_not_pinned_again_and_the_hold_names_the_way_on() {
     assert_eq!(verdict["resumed"]["execution_id"], id());
     assert_eq!(verdict["resumed"]["lanes"], serde_json::json!(["M3.B", "M3.C"]), "what may change is asked again");
     let after = world.inventory();
-    assert!(before.iter().all(|(key, versions)| after.get(key) == Some(versions)), "something that was published changed");
+    assert!(
+        before.iter().all(|(key, versions)| after.get(key) == Some(versions)),
+        "something that was published changed"
+    );
 }
 
 #[rstest]

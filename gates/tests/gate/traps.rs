@@ -74,7 +74,9 @@ fn trap_03_a_run_that_is_stopped_early() {
     for signal in ["TERM", "INT", "KILL"] {
         // It takes connections, and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let gate = Gate::on_server(format!("http://{}", silent.local_addr().unwrap()));
+        // Whoever runs the tests in the background has signals ignored, and what he starts inherits that.
+        let gate =
+            Gate::on_server(format!("http://{}", silent.local_addr().unwrap())).below(["env", "--default-signal"]);
         let running = gate.start();
         let begun = Instant::now();
         while !gate.out().join(format!("dev_min/m3/m3_{CLOCK_ID}")).is_dir() {
