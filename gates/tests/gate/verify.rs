@@ -225,6 +225,28 @@ fn a_verdict_that_its_own_observations_do_not_bear_out_is_refuted() {
     refuted(&audit, &["judged again: the verdict: recorded PARTIAL, judged ADVANCE_TO_M4"]);
 }
 
+#[rstest]
+#[case("phase.account")]
+#[case("phase.execution_id_taken")]
+#[case("phase.store_write_once")]
+fn an_advance_that_lacks_a_finding_of_the_phase_is_refuted(#[case] check: &str) {
+    let left = Left::by_a_gate();
+    let mut findings = json(&left.folder.join("findings.json"));
+    let list = findings["findings"].as_array_mut().unwrap();
+    let before = list.len();
+    list.retain(|finding| finding["check"] != check);
+    assert_eq!(list.len() + 1, before, "{check} is one finding");
+    left.write("findings.json", findings.to_string());
+    let mut verdict = json(&left.folder.join("verdict.json"));
+    for file in verdict["files"].as_array_mut().unwrap() {
+        if file["path"] == "findings.json" {
+            file["sha256"] = sha256(&left.read("findings.json")).into();
+        }
+    }
+    left.write("verdict.json", verdict.to_string());
+    refuted(&left.verify(&[&left.id(), "--local"]), &[check]);
+}
+
 #[test]
 fn what_was_done_to_the_store_is_named() {
     let left = Left::by_a_gate();

@@ -19,7 +19,12 @@ use crate::run::finding::{Control, Finding, Outcome};
 use crate::run::judge::{self, Judgement, Progress};
 use crate::run::lane::{Closing, Phase};
 use crate::run::observation::Observations;
-use crate::run::outcome::{CaseState, PhaseOutcome, RenderedBody, Reporter, lower};
+use crate::run::outcome::{CaseState, PhaseOutcome, RenderedBody, Reporter, Verdict, lower};
+
+/// The finding that the execution's id was reserved.
+const RESERVED: &str = "phase.execution_id_taken";
+/// The finding that the store refuses a second put.
+const WRITE_ONCE: &str = "phase.store_write_once";
 
 /// What the judgement rests on, read from the evidence.
 struct Stored<'g> {
@@ -165,8 +170,8 @@ fn with_the_stores(
             continue;
         }
         let stands = match finding.check.as_str() {
-            "phase.execution_id_taken" => proven("execution.json"),
-            "phase.store_write_once" => proven("write_once_canary.json"),
+            RESERVED => proven("execution.json"),
+            WRITE_ONCE => proven("write_once_canary.json"),
             _ => finding.outcome != Outcome::Met,
         };
         if !stands && finding.outcome == Outcome::Met {
@@ -175,7 +180,13 @@ fn with_the_stores(
         }
         own.push(finding.clone());
     }
-    Ok(own)
+    // An advance without them would be one whose id nobody reserved, in a store that nobody tried.
+    let needed = ["phase.account", RESERVED, WRITE_ONCE];
+    let lacks = needed.iter().find(|check| !own.iter().any(|finding| finding.check == **check));
+    match lacks.filter(|_| recorded.decision.verdict == Verdict::Advance) {
+        Some(check) => Err(("findings.json".to_owned(), format!("it advances, and has no finding `{check}`"))),
+        None => Ok(own),
+    }
 }
 
 fn compare(gate: &Phase, reporter: &dyn Reporter, stored: &Stored<'_>, read: &mut Read) -> PhaseOutcome {
