@@ -119,8 +119,10 @@ struct Stands {
 }
 
 fn what_stands(row: &RowOutput, id: &str, probe: &Output) -> Result<Stands, Unmet> {
-    let Output::Objects { bucket, keys, prefix, complete, .. } = probe else {
-        return Err(Unmet::from(format!("the probe of {id} is no list of objects")));
+    let (bucket, keys, prefix, complete) = match probe {
+        Output::Objects { bucket, keys, prefix, complete, .. } => (bucket, keys, prefix, complete),
+        Output::Absent { what } => return Err(Unmet::from(format!("{what} does not exist"))),
+        _ => return Err(Unmet::from(format!("the probe of {id} is no list of objects"))),
     };
     ensure!(prefix.contains(&format!("/{id}/")), "the probe of {id} asked for `{prefix}`");
     ensure!(

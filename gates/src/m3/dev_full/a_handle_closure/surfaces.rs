@@ -23,8 +23,10 @@ pub(super) static ORCHESTRATOR: Check<(RowOutput, HandleSet)> = Check::<(RowOutp
     "M3A-B4",
     &[SFN_QUERY, "handle_set"],
     |(row, set)| {
-        let Some(Output::StateMachines { machines, complete }) = row.runs.first().map(|run| &run.output) else {
-            return Err("Step Functions was not asked".into());
+        let (machines, complete) = match row.runs.first().map(|run| &run.output) {
+            Some(Output::StateMachines { machines, complete }) => (machines, complete),
+            Some(Output::Absent { what }) => return Err(Unmet::from(format!("{what} does not exist"))),
+            _ => return Err("Step Functions was not asked".into()),
         };
         // Which machine is meant is the registry's to say.
         let name = match set.resolved.get(ORCHESTRATOR_HANDLE) {

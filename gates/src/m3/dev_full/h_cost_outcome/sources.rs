@@ -76,8 +76,10 @@ pub(super) fn aws_bill(row: &RowOutput, windows: &Windows) -> Result<Money, Unme
     let [run] = row.runs.as_slice() else {
         return Err(format!("Cost Explorer was asked {} time(s), and once is needed", row.runs.len()).into());
     };
-    let Output::Costs { start, end, metrics, periods, complete } = &run.output else {
-        return Err("Cost Explorer knows nothing of the account".into());
+    let (start, end, metrics, periods, complete) = match &run.output {
+        Output::Costs { start, end, metrics, periods, complete } => (start, end, metrics, periods, complete),
+        Output::Absent { what } => return Err(Unmet::from(format!("there are no {what}"))),
+        _ => return Err("Cost Explorer was not asked".into()),
     };
     ensure!(*complete, "the list of periods is not complete");
     ensure!(
