@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::ground::{Gate, HANDOFF, OwnCopy, PLAN, Ran};
+use crate::ground::{Gate, HANDOFF, OwnCopy, PLAN, Ran, both_tracks, json};
 
 /// One case, as nextest asks for it.
 fn case(out: &Path, repo: &Path, run: &str, name: &str) -> Gate {
@@ -69,6 +69,16 @@ fn lanes_run_once_and_every_case_comes_out_as_in_one_process() {
             assert!(["PARTIAL", "HOLD_M3"].contains(&ran.line().verdict.as_str()), "{ran:#?}");
         }
     }
+}
+
+#[test]
+fn dev_full_comes_out_case_by_case_as_in_one_process() {
+    let gate = Gate::new().repo(&both_tracks()).var("NEXTEST", "1").args(&["dev_full"]);
+    let ran = gate.run();
+    assert_eq!((ran.code, ran.line().verdict.as_str(), ran.line().passed), (0, "PARTIAL", 90), "{ran:#?}");
+    let m3j = format!("m3j_{}", ran.line().folder().file_name().unwrap().to_str().unwrap().trim_start_matches("m3_"));
+    let marker = json(&ran.line().folder().join(m3j).join("m4_entry_readiness_receipt.json"));
+    assert_eq!(marker["m4_entry_ready"], false, "a partial run is no entry for M4");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::judge::Judgement;
 use super::lane::{Closing, Lane, Phase, Step, Stop};
 use super::objects::Objects;
 use super::observation::{Answer, Observation, Observations};
-use super::outcome::{Decision, EvidenceFile, Mode, RunBasis};
+use super::outcome::{Decision, EvidenceFile, Mode, RunBasis, Verdict};
 use super::publication::Publication;
 use super::repository::Repository;
 use super::resume::Earlier;
@@ -683,12 +683,14 @@ impl<'a> LaneRun<'a> {
         self.take_down(name, &format!("the evidence door, to s3://{bucket}/{key}"), published, None)
     }
 
-    /// Where documents are edited that the phase closes: copies below the execution's folder; in a live run that may
-    /// write, the plan repository itself.
+    /// Where documents are edited that the phase closes: copies below the execution's folder; in a live run of all cases
+    /// that may write, the plan repository itself.
     #[must_use]
     pub fn closure_root(&self) -> PathBuf {
+        // Fewer than all cases close no phase.
+        let partial = self.books.decision.as_ref().is_none_or(|decision| decision.verdict == Verdict::Partial);
         match (self.basis, self.mode) {
-            (RunBasis::Live, Mode::Commit) => self.repository().root().to_owned(),
+            (RunBasis::Live, Mode::Commit) if !partial => self.repository().root().to_owned(),
             _ => self.folder.join("closure"),
         }
     }

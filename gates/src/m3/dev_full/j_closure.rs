@@ -39,8 +39,13 @@ struct Frozen {
 }
 
 impl Frozen {
+    /// Whether M4 may enter by it. A partial run never says so.
     fn green(&self) -> bool {
         matches!(self.decision.verdict, Verdict::Advance | Verdict::WouldAdvance) && self.lowered_by.is_none()
+    }
+
+    fn holds(&self) -> bool {
+        self.decision.verdict == Verdict::Hold || self.lowered_by.is_some()
     }
 
     /// The decision, lowered where the lane before does.
@@ -72,7 +77,7 @@ static MARKER_COMMITTED: Check<(Publication, Frozen)> = Check::<(Publication, Fr
     PUBLISH_FAILS,
     &["publish:m4_entry_readiness_receipt.json", "frozen"],
     |(published, frozen)| {
-        ensure!(frozen.green(), "the marker was published, and the decision holds");
+        ensure!(!frozen.holds(), "the marker was published, and the decision holds");
         published.durable(None)
     },
     |(published, _)| published.spoil(),
@@ -171,7 +176,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
     let mut files = LaneFiles::planned(run, "M3.J").with(SUMMARY).with(PATCH).with(MARKER);
     let summary = summary(run, &frozen, &identity)?;
     files.leave(run, SUMMARY, summary)?;
-    if !frozen.green() {
+    if frozen.holds() {
         // A hold has neither marker nor notes.
         let code = frozen.against().unwrap_or_else(|| derived_code("M3", "hold"));
         files.withhold_for(run, PATCH, &code)?;
@@ -199,7 +204,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
         files.withhold_for(run, MARKER, PUBLISH_FAILS)?;
         return Err(Stop::By { code: PUBLISH_FAILS.to_owned() });
     }
-    let marker = marker(run, &entry.identity)?;
+    let marker = marker(run, &entry.identity, frozen.green())?;
     files.leave(run, MARKER, marker)?;
     run.demand(&MARKER_COMMITTED)?;
     let bucket = run.evidence_bucket()?;
@@ -239,14 +244,14 @@ fn summary(run: &LaneRun<'_>, frozen: &Frozen, identity: &Result<Identity, Strin
     }))
 }
 
-fn marker(run: &LaneRun<'_>, identity: &Identity) -> Result<Value, Stop> {
+fn marker(run: &LaneRun<'_>, identity: &Identity, entry_ready: bool) -> Result<Value, Stop> {
     Ok(json!({
         "execution_id": run.own_execution_id(),
         "phase_execution_id": run.phase_execution_id(),
         "written_at_utc": run.instant().rfc3339(),
         "basis": run.basis().word(),
         "preflight": run.mode() == Mode::Preflight,
-        "m4_entry_ready": true,
+        "m4_entry_ready": entry_ready,
         "not_a_verdict": true,
         "final_verdict_key": run.run_control_key("verdict.json"),
         "handoff_pack_key": run.control_key_of("M3.F", "m4_handoff_pack.json")?,
