@@ -247,6 +247,20 @@ fn an_advance_that_lacks_a_finding_of_the_phase_is_refuted(#[case] check: &str) 
     refuted(&left.verify(&[&left.id(), "--local"]), &[check]);
 }
 
+#[rstest]
+#[case("inputs/gates.lock", "lock")]
+#[case("inputs/handoff.json", "handoff")]
+fn an_input_that_was_read_and_is_not_kept_is_missed(#[case] file: &str, #[case] role: &str) {
+    // Out of the folder, and out of the list: what was read then still says that it was there.
+    let left = Left::by_a_gate();
+    std::fs::remove_file(left.folder.join(file)).unwrap();
+    let mut verdict = json(&left.folder.join("verdict.json"));
+    verdict["files"].as_array_mut().unwrap().retain(|listed| listed["path"] != file);
+    left.write("verdict.json", verdict.to_string());
+    let says = format!("({role}): the verdict says that it was read, and lists no copy");
+    refuted(&left.verify(&[&left.id(), "--local"]), &[&says]);
+}
+
 #[test]
 fn what_was_done_to_the_store_is_named() {
     let left = Left::by_a_gate();

@@ -142,6 +142,9 @@ impl Source<'_> {
         })?;
         let form = |path: &Path, why: String| ResumeError::Form { path: path.to_owned(), why };
         let record: Record = serde_json::from_slice(&bytes).map_err(|e| form(&path, e.to_string()))?;
+        if self.folder.file_name().is_none_or(|name| name.to_string_lossy() != record.execution_id) {
+            return Err(form(&path, format!("it is the record of {}", record.execution_id)));
+        }
         if let Some(difference) = record.differs_from(now) {
             return Err(ResumeError::Changed(difference));
         }

@@ -137,13 +137,15 @@ fn same_inputs(read: &Read, stored: [(&str, Option<&String>); 4]) -> Result<BTre
             continue;
         };
         paths.insert(role.to_owned(), input.path.clone());
-        if let Some(text) = text {
-            let is = sha256_hex(text.as_bytes());
-            if is != input.sha256 {
-                let why =
-                    format!("the stored copy has SHA-256 {is}, and the verdict says that {} was read", input.sha256);
-                return Err((input.path.clone(), why));
-            }
+        // Judged without what the execution obeyed, it could only come out too well.
+        let Some(text) = text else {
+            let why = "the verdict says that it was read, and lists no copy: nothing can be judged by it".to_owned();
+            return Err((format!("{} ({role})", input.path), why));
+        };
+        let is = sha256_hex(text.as_bytes());
+        if is != input.sha256 {
+            let why = format!("the stored copy has SHA-256 {is}, and the verdict says that {} was read", input.sha256);
+            return Err((input.path.clone(), why));
         }
     }
     Ok(paths)
