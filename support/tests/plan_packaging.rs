@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use phasegate_support::plan::{EntrypointRow, Plan, Record, RecordEntry, Source, discover, parse};
+use phasegate_support::plan::{BoxKind, EntrypointRow, Plan, Record, RecordEntry, Source, case_names, discover, parse};
 use rstest::rstest;
 
 /// The M1 plan of one track below a folder.
@@ -20,6 +20,11 @@ fn read(root: &Path, track: &str) -> Plan {
 
 fn real(repository: &str, track: &str) -> Option<Plan> {
     Some(read(&common::real_repositories()?.join(repository), track))
+}
+
+/// The one in the project's own words.
+fn made() -> Plan {
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/repo"), "dev_min")
 }
 
 /// `handle module subcommands | required options | optional ones` of each row, and its mode.
@@ -187,67 +192,83 @@ fn entry<'r>(record: &'r Record, words: &str) -> &'r RecordEntry {
     entry
 }
 
-#[test]
-fn what_a_gate_needs_of_the_later_plan_is_found() {
-    let Some(plan) = real("dev_min-m3", "dev_min") else { return };
-    let manifest = only(&plan, "M1.A", "image content manifest");
-    let include: Vec<Vec<&str>> = entry(manifest, "include set (exact").details.iter().map(RecordEntry::code).collect();
-    assert_eq!(include.len(), 14);
-    assert!(include.iter().all(|spans| spans.len() == 1));
-    assert_eq!(
-        (include[0][0], include[13][0]),
-        ("pyproject.toml", "docs/model_spec/data-engine/layer-3/specs/contracts/6B/schemas.6B.yaml")
-    );
-    let exclude: Vec<&str> = entry(manifest, "excluded").details.iter().flat_map(RecordEntry::code).collect();
-    assert_eq!(exclude.len(), 16);
-    assert_eq!(exclude[..2], ["packages/engine/src/", "runs/"]);
+/// The code spans of all that stands directly below an entry.
+fn spans(entry: &RecordEntry) -> Vec<&str> {
+    entry.details.iter().flat_map(RecordEntry::code).collect()
+}
 
-    let provenance = entry(only(&plan, "M1.C", "provenance contract freeze"), "required fields");
-    let fields: Vec<&str> = provenance.details.iter().map(|detail| detail.code()[0]).collect();
-    assert_eq!(fields[0], r#"phase_id = "P(-1)""#);
+/// Words that the plan of the fixtures shares with the real ones lead to the same facts in both.
+#[rstest]
+#[case::later(real("dev_min-m3", "dev_min"))]
+#[case::before_its_validation(real("dev_min-plan", "dev_min"))]
+#[case::made(Some(made()))]
+fn what_a_gate_needs_is_found(#[case] plan: Option<Plan>) {
+    let Some(plan) = plan else { return };
+    let manifest = only(&plan, "M1.A", "image content manifest");
+    let include = spans(entry(manifest, "include set"));
+    assert_eq!((include.len(), include[0]), (14, "pyproject.toml"));
+    assert_eq!(include[13], "docs/model_spec/data-engine/layer-3/specs/contracts/6B/schemas.6B.yaml");
+    let exclude = spans(entry(manifest, "excluded"));
+    assert_eq!((exclude.len(), &exclude[..2]), (16, ["packages/engine/src/", "runs/"].as_slice()));
+
+    let freeze = only(&plan, "M1.C", "provenance contract freeze");
+    let fields: Vec<&str> = freeze.entries.iter().flat_map(|list| &list.details).map(|field| field.code()[0]).collect();
     assert_eq!(
-        fields[1..],
-        [
-            "platform_run_id",
-            "written_at_utc",
-            "image_tag",
-            "image_digest",
-            "git_sha",
-            "build_completed_at_utc",
-            "build_actor"
-        ]
+        fields.join(" "),
+        "phase_id = \"P(-1)\" platform_run_id written_at_utc image_tag image_digest git_sha build_completed_at_utc build_actor \
+         ecr_repo_uri image_reference_mode dockerfile_path build_path oci_digest_algo oci_digest_value"
     );
+    let secrets = spans(entry(only(&plan, "M1.D", "runtime secret source"), "source of truth"));
+    assert_eq!((secrets.len(), secrets[6]), (7, "SSM_DB_DSN_PATH"));
 
     let local = entry(only(&plan, "M1.E", "command surface"), "for `local_cli`");
-    let steps: Vec<(&str, usize)> = local.details.iter().map(|step| (step.text.as_str(), step.details.len())).collect();
+    let commands: Vec<&str> = local.details.iter().flat_map(spans).collect();
     assert_eq!(
-        steps,
+        commands,
         [
-            ("auth/login:", 1),
-            ("build immutable image:", 1),
-            ("push immutable image:", 1),
-            ("resolve digest:", 1),
-            ("optional convenience tag push (non-authoritative):", 2),
+            r#"aws ecr get-login-password --region "$AWS_REGION" | docker login --username AWS --password-stdin "$ECR_REPO_URI""#,
+            r#"docker build --file "$IMAGE_DOCKERFILE_PATH" --tag "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE" "$IMAGE_BUILD_PATH""#,
+            r#"docker push "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE""#,
+            r#"aws ecr describe-images --repository-name "$ECR_REPO_NAME" --image-ids imageTag="$IMAGE_TAG_IMMUTABLE" --region "$AWS_REGION" --query "imageDetails[0].imageDigest" --output text"#,
+            r#"docker tag "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE" "$ECR_REPO_URI:$IMAGE_TAG_DEV_MIN_LATEST""#,
+            r#"docker push "$ECR_REPO_URI:$IMAGE_TAG_DEV_MIN_LATEST""#,
         ]
     );
-    let build: Vec<&RecordEntry> = local.details_about("build immutable").flat_map(|step| &step.details).collect();
-    let [build] = build.as_slice() else { panic!("{build:#?}") };
-    assert_eq!(
-        build.code(),
-        [
-            r#"docker build --file "$IMAGE_DOCKERFILE_PATH" --tag "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE" "$IMAGE_BUILD_PATH""#
-        ]
-    );
-    assert_eq!(build.place.line, 340);
-    assert_eq!(local.all_below().len(), 11);
-    assert!(local.all_below()[1].text.contains(r#"| docker login --username AWS"#), "a pipe cuts nothing in a list");
+    let build: Vec<&RecordEntry> = local.details_about("build immutable").collect();
+    assert_eq!(build.iter().map(|step| spans(step)).collect::<Vec<_>>(), [[commands[1]]]);
+    let inputs = spans(entry(only(&plan, "M1.E", "required inputs"), "handles"));
+    assert_eq!((inputs.len(), inputs[0], inputs[8]), (9, "AWS_REGION", "IMAGE_REFERENCE_MODE"));
 
-    let driver = entry(only(&plan, "M1.F", "driver authority"), "authoritative driver for m1");
-    assert_eq!(driver.details.iter().flat_map(RecordEntry::code).collect::<Vec<_>>(), ["github_actions"]);
-    let workflow = entry(only(&plan, "M1.G", "realization record"), "workflow path");
-    assert_eq!(workflow.details[0].code(), [".github/workflows/dev_min_m1_packaging.yml"]);
+    assert_eq!(
+        spans(entry(only(&plan, "M1.F", "driver authority"), "authoritative driver for m1")),
+        ["github_actions"]
+    );
+    let workflow = only(&plan, "M1.G", "realization record");
+    assert_eq!(spans(entry(workflow, "workflow path")), [".github/workflows/dev_min_m1_packaging.yml"]);
+    let outputs = entry(workflow, "output");
+    let outputs: Vec<Vec<&str>> = outputs.details_about("job outputs").map(RecordEntry::code).collect();
+    assert_eq!(outputs, [["image_tag", "image_digest", "git_sha", "ci_run_id", "build_actor"]]);
     let handoff = entry(only(&plan, "M1.I", "handoff statement"), "fail-closed blockers");
     assert_eq!(handoff.details.len(), 7);
+}
+
+#[test]
+fn the_plan_of_the_fixtures_asks_for_as_much_as_the_real_one() {
+    let plan = made();
+    let kinds = |kind: BoxKind| plan.boxes.iter().filter(|asked| asked.kind == kind && !asked.ticked).count();
+    assert_eq!((kinds(BoxKind::Dod), kinds(BoxKind::Checklist), plan.rows.len()), (27, 9, 0));
+    assert_eq!(case_names(&plan).unwrap().len(), 36);
+    let rows: Vec<String> = matrix(&plan).into_iter().map(|(line, _)| line).collect();
+    assert_eq!(rows, MATRIX.map(|(line, _)| line.to_owned()));
+    assert_eq!(labels(&plan).len(), 26);
+    let Some(real) = real("dev_min-m3", "dev_min") else { return };
+    let of = |plan: &Plan| -> Vec<(Option<String>, Vec<(String, Option<String>)>)> {
+        let files = plan.contracts.iter().map(|contract| {
+            (contract.lane.clone(), contract.files.iter().map(|file| (file.name.clone(), file.path.clone())).collect())
+        });
+        files.collect()
+    };
+    assert_eq!(of(&plan), of(&real), "both ask for the same evidence");
 }
 
 /// The lists below the labels of a plan's lanes, read by nothing but line starts: per label its line, itself, and the
