@@ -74,9 +74,10 @@
 //! that begins with a code and a colon is a mention, if the plan defines the code, else an error.
 //!
 //! # What is never dropped
-//! A line that looks like a box, a Verify-ID row, a row of an entrypoint matrix (a handle first, `python -m`
-//! at the start of a later cell) or a code definition comes out of the parser or is an error with its line: in code blocks, quotes, comments, tables of another kind, or malformed
-//! (`- []`, `-[x]`, `- [x]text`).
+//! A line that looks like a box, a Verify-ID row, a row of an entrypoint matrix (`|`, a handle, and a later
+//! cell that begins with `python -m`) or a code definition comes out of the parser or is an error with its
+//! line: in code blocks, quotes, comments, tables of another kind, or malformed (`- []`, `-[x]`,
+//! `- [x]text`).
 mod authority;
 mod boxes;
 mod codes;
