@@ -10,7 +10,9 @@ mod invariants;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use invariants::plan::{errors_name_their_lines, lost, names_are_unique};
+use invariants::plan::{
+    entrypoints_stand_in_the_document, errors_name_their_lines, lost, names_are_unique, records_stand_in_the_document,
+};
 use phasegate_support::plan::{Source, lint, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -37,6 +39,19 @@ M3.A verification command catalog:
 M3.A blocker taxonomy (fail-closed):
 1. `M3A-B1`: key missing.
 2. `M3A-B2`: file missing.
+
+M3.A entrypoints:
+| Handle key | Runtime mode(s) | Invocation | Required args |
+| --- | --- | --- | --- |
+| `ENTRYPOINT_A` | a job | `python -m a.cli run` | `--profile <path>` (`--once` optional) |
+| `ENTRYPOINT_B` | another | `python -m b.worker` | none |
+
+M3.A freeze record:
+1. Content:
+   - `src/` (recursive)
+   - commands:
+     - `docker build "$PATH"`
+2. Nothing else.
 
 ## 7) M3 Completion Checklist
 - [ ] M3.A complete
@@ -105,8 +120,30 @@ enum Change {
 fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
     let piece = prop::sample::select(vec![
-        "|", " | ", "`", "``", "\\", "[ ]", "[x]", "- ", "*", "_", ":", "\"", "<!--", "<b>", "\t", "\u{a0}", "é",
-        "M3A-B1", "V1_X",
+        "|",
+        " | ",
+        "`",
+        "``",
+        "\\",
+        "[ ]",
+        "[x]",
+        "- ",
+        "*",
+        "_",
+        ":",
+        "\"",
+        "<!--",
+        "<b>",
+        "\t",
+        "\u{a0}",
+        "é",
+        "M3A-B1",
+        "V1_X",
+        "python -m ",
+        "`ENTRYPOINT_X`",
+        "--x",
+        "<",
+        ">",
     ]);
     let line = prop::sample::select(vec![
         "",
@@ -131,6 +168,10 @@ fn change() -> impl Strategy<Value = Change> {
         "-->",
         "```",
         "~~~",
+        "| `ENTRYPOINT_X` | x | `python -m x` | none |",
+        "| `ENTRYPOINT_X` | `python -m x` |",
+        "| Handle | Mode | Invocation | Required args |",
+        "| --- | --- | --- | --- |",
         "text:",
         "[x]: https://example.org",
     ]);
@@ -235,6 +276,8 @@ proptest! {
         prop_assert!(lost.is_empty(), "{name}: {lost:#?}");
         errors_name_their_lines(&parsed);
         names_are_unique(&parsed, "dev_min");
+        records_stand_in_the_document(&parsed);
+        entrypoints_stand_in_the_document(&parsed);
         let _ = lint(&parsed);
     }
 
@@ -244,12 +287,16 @@ proptest! {
         let parsed = parse(Source::new("platform.M3.build_plan.md", text), "dev_min");
         let lost = lost(&parsed);
         prop_assert!(lost.is_empty(), "{lost:#?}\n{}", parsed.plan.source.text);
+        records_stand_in_the_document(&parsed);
+        entrypoints_stand_in_the_document(&parsed);
     }
 
     #[test]
     fn any_text_parses_without_a_panic(text in "(?s)[-*+>|`\\[\\] xX#:.\\n\\r\t\"\\\\<!M3AVB1_é~()]{0,200}") {
         let parsed = parse(Source::new("platform.M3.build_plan.md", text), "dev_min");
         prop_assert!(lost(&parsed).is_empty(), "{:#?}", lost(&parsed));
+        records_stand_in_the_document(&parsed);
+        entrypoints_stand_in_the_document(&parsed);
         let _ = lint(&parsed);
     }
 }

@@ -1,6 +1,8 @@
 //! The grammar of plans, rule by rule.
 
-use phasegate_support::plan::{BoxKind, Parsed, PlanErrorKind, Source, case_names, lint, parse};
+use phasegate_support::plan::{
+    BoxKind, Parsed, PlanErrorKind, RecordEntry, RequiredOption, Source, case_names, lint, parse,
+};
 use rstest::rstest;
 
 /// A plan of M3 whose authority section is in order.
@@ -242,4 +244,155 @@ fn lint_doubts_claims_that_the_boxes_contradict() {
             "`M3.A` is ticked as complete, and its box at line 8 is open",
         ]
     );
+}
+
+/// A tree of entries, one line each, nesting shown by dashes.
+fn outline(entries: &[RecordEntry], depth: usize) -> Vec<String> {
+    let below = |entry: &RecordEntry| outline(&entry.details, depth + 1);
+    entries
+        .iter()
+        .flat_map(|entry| std::iter::once(format!("{}{}", "-".repeat(depth), entry.text)).chain(below(entry)))
+        .collect()
+}
+
+#[test]
+fn a_record_keeps_words_nesting_and_places() {
+    let parsed = lane(
+        "DoD:\n- [ ] a\n\nM3.A freeze record (pinned) :\n1. First `A`, `B`.\n   - under it:\n     - `x \"$Y\" | z`\n   - and\n     this too\n2. Second\n\n   more words\n",
+    );
+    assert_eq!((parsed.errors.as_slice(), parsed.doubts.as_slice()), ([].as_slice(), [].as_slice()));
+    let [record] = parsed.plan.records.as_slice() else { panic!("{:#?}", parsed.plan.records) };
+    assert_eq!((record.lane.as_deref(), record.label.as_str()), (Some("M3.A"), "M3.A freeze record (pinned)"));
+    assert_eq!(
+        outline(&record.entries, 0),
+        ["First `A`, `B`.", "-under it:", "--`x \"$Y\" | z`", "-and this too", "Second"]
+    );
+    let first = record.entries.first().unwrap();
+    assert_eq!((record.place.line, first.place.line, first.code()), (10, 11, vec!["A", "B"]));
+    let below: Vec<usize> = first.all_below().iter().map(|detail| detail.place.line).collect();
+    assert_eq!(below, [12, 13, 14]);
+    assert_eq!(first.details_about("UNDER").count(), 1);
+    assert_eq!(record.entries_about("second").count(), 1);
+    assert_eq!(parsed.plan.records_about("M3.A", "Freeze").count(), 1);
+    assert_eq!(parsed.plan.records_about("M3.B", "Freeze").count(), 0);
+}
+
+#[rstest]
+#[case::goal("Goal:\n- x")]
+#[case::blockers("Blockers:\n- `M3A-B1`: x.")]
+#[case::laws("M3.A decision pins (closed):\n1. Law:\n   - x")]
+#[case::files("M3.A evidence contract:\n1. `x.json`")]
+#[case::report("M3.A execution status (2026-02-23):\n1. x")]
+#[case::no_label("1. x\n   - y")]
+#[case::label_above_words("Record:\n\nwords between\n\n- x")]
+#[case::label_without_a_list("Record:\n\nwords")]
+#[case::boxes_alone("Record:\n- [x] x\n  - y")]
+#[case::heading_with_a_meaning("#### M3.A Evidence Contract\nFiles:\n- `x.json`")]
+fn lists_that_are_no_records(#[case] body: &str) {
+    let parsed = lane(&format!("DoD:\n- [ ] a\n\n{body}"));
+    assert_eq!(parsed.plan.records, []);
+}
+
+#[rstest]
+#[case::no_empty_line("Notes:\n- x\nM3.A pins:\n- y", &["M3.A pins"], &["y"])]
+#[case::two_labels("One:\n- x\nTwo:\n- y", &["One", "Two"], &["x", "y"])]
+#[case::two_lists("One:\n- x\n\n* y", &["One"], &["x", "y"])]
+#[case::bullets_indented_too_little("One:\n\n10. x\n   - y", &["One"], &["x", "-y"])]
+#[case::boxes_among_entries("One:\n- x\n- [ ] box\n  - of the box\n- y", &["One"], &["x", "y"])]
+#[case::a_list_with_a_meaning_below("One:\n- x\n  - Minimum receipt fields:\n    - `f`", &["One"], &["x", "-Minimum receipt fields:", "--`f`"])]
+#[case::outer_heading("#### Deep\nOne:\n- x", &["One"], &["x"])]
+fn untidy_records(#[case] body: &str, #[case] labels: &[&str], #[case] expected: &[&str]) {
+    let parsed = lane(&format!("DoD:\n- [ ] a\n\n{body}"));
+    assert_eq!(parsed.errors, []);
+    let records = &parsed.plan.records;
+    assert_eq!(records.iter().map(|record| record.label.as_str()).collect::<Vec<_>>(), labels);
+    assert!(records.iter().all(|record| record.lane.as_deref() == Some("M3.A")));
+    assert_eq!(records.iter().flat_map(|record| outline(&record.entries, 0)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_title_of_a_lane_does_not_say_what_each_list_in_it_is() {
+    let body = "M3.A mismatch handling:\n- `x.json` differs.\n\nMinimum evidence payloads:\n- `y.json`\n";
+    let parsed = plan(&format!("## M3.A Provenance and Evidence Contract\nDoD:\n- [ ] a\n\n{body}"));
+    let labels: Vec<&str> = parsed.plan.records.iter().map(|record| record.label.as_str()).collect();
+    assert_eq!(labels, ["M3.A mismatch handling"]);
+    let files: Vec<&str> = parsed.plan.contracts.iter().flat_map(|c| &c.files).map(|file| file.name.as_str()).collect();
+    assert_eq!(files, ["x.json", "y.json"], "evidence files are asked for as before");
+}
+
+#[test]
+fn a_list_of_the_phase_is_a_record_without_a_lane() {
+    let parsed = plan("## 2) Scope\nIn scope:\n- x\n\n### M3.A One\nDoD:\n- [ ] a\n");
+    let [record] = parsed.plan.records.as_slice() else { panic!("{:#?}", parsed.plan.records) };
+    assert_eq!((record.lane.as_deref(), record.label.as_str()), (None, "In scope"));
+}
+
+const MATRIX: &str = "| Handle key | Runtime mode(s) | Deterministic invocation contract | Required args contract |\n| --- | --- | --- | --- |";
+
+#[rstest]
+#[case::in_a_list(
+    "Matrices:\n- Matrix:\n\n  | Handle | Mode | Invocation | Required args |\n  | --- | --- | --- | --- |\n  | `E_X` | x | `python -m a.b run` | `--p <x>` |"
+)]
+#[case::other_order(
+    "| Handle | Required arguments | Invocation | Status | Modes |\n| --- | --- | --- | --- | --- |\n| E_X | `--p <x>` | `python -m a.b run` | READY | x |"
+)]
+#[case::no_outer_pipes(
+    "Handle | Mode | Invocation | Required args\n--- | --- | --- | ---\n`E_X` | x | `python -m a.b run` | `--p <x>`"
+)]
+#[case::wide(
+    "|Handle|Mode|Invocation|Required args|\n|---|:--:|---|--:|\n|   `E_X`|x|` python  -m  a.b   run `|`  --p   <x>  `|"
+)]
+fn an_entrypoint_matrix_is_found_by_its_header(#[case] table: &str) {
+    let parsed = lane(&format!("DoD:\n- [ ] a\n\n{table}"));
+    assert_eq!(parsed.errors, []);
+    let [row] = parsed.plan.entrypoints.as_slice() else { panic!("{:#?}", parsed.plan.entrypoints) };
+    assert_eq!((row.lane.as_deref(), row.handle.as_str(), row.mode.as_str()), (Some("M3.A"), "E_X", "x"));
+    assert_eq!((row.module.as_str(), row.invocation.join(" ")), ("a.b", "python -m a.b run".to_owned()));
+    assert_eq!(row.required, [RequiredOption { name: "--p".to_owned(), value: "<x>".to_owned() }]);
+    assert_eq!(row.arguments, ["--p", "<x>"]);
+}
+
+#[test]
+fn rows_of_an_entrypoint_matrix_that_do_not_fit_are_errors_with_their_lines() {
+    let rows = [
+        "| `E_A` | fits | `python -m a` | `--p <x>` (`--once` optional) |",
+        "| `E_B` | no module | `python -m` | `--p <x>` |",
+        "| `E_C` | no python | `node c.js` | `--p <x>` |",
+        "| `E_D` | no value | `python -m d` | `--p` |",
+        "| `E_E` | a pipe | `python -m e` | `--p <x|y>` |",
+        "| `E_F` | too short | `python -m f` |",
+        "swallowed words",
+    ];
+    let parsed = lane(&format!("DoD:\n- [ ] a\n\n{MATRIX}\n{}", rows.join("\n")));
+    let lines: Vec<&str> = parsed.errors.iter().map(|error| error.line.as_str()).collect();
+    assert_eq!(lines, rows[1..]);
+    assert!(kinds(&parsed).iter().all(|kind| matches!(kind, PlanErrorKind::UnreadableEntrypoint { .. })));
+    assert_eq!(parsed.plan.entrypoints.len(), 1);
+    assert_eq!(
+        parsed.errors.get(2).unwrap().to_string(),
+        "docs/platform.M3.build_plan.md:15: a row of the entrypoint matrix cannot be read: the required option `--p` has no `<value>` behind it\n  | | `E_D` | no value | `python -m d` | `--p` |\n  = put a placeholder behind it, `--name <value>`, or name it behind the code span as optional"
+    );
+}
+
+#[test]
+fn an_entrypoint_matrix_that_lacks_a_column_is_an_error_and_so_are_its_rows() {
+    let parsed =
+        lane("DoD:\n- [ ] a\n\n| Handle key | Mode | Invocation |\n| --- | --- | --- |\n| `E_X` | x | `python -m a` |");
+    assert_eq!(
+        kinds(&parsed),
+        [&PlanErrorKind::EntrypointColumn { column: "required args" }, &PlanErrorKind::UnreadEntrypoint]
+    );
+}
+
+#[rstest]
+#[case::fence("```\n| `E_X` | x | `python -m a` | none |\n```")]
+#[case::quote("> | `E_X` | x | `python -m a` | none |")]
+#[case::other_table("| Name | Command |\n| --- | --- |\n| `E_X` | `python -m a` |")]
+#[case::cut_off(
+    "| Handle | Mode | Invocation | Required args |\n| --- | --- | --- | --- |\n| `E_A` | x | `python -m a` | none |\n\n| `E_X` | x | `python -m a` | none |"
+)]
+fn what_looks_like_an_entrypoint_and_is_none(#[case] lines: &str) {
+    let parsed = lane(&format!("DoD:\n- [ ] a\n\n{lines}"));
+    assert_eq!(kinds(&parsed), [&PlanErrorKind::UnreadEntrypoint]);
+    assert!(parsed.errors.first().unwrap().line.contains("E_X"));
 }

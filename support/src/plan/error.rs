@@ -95,6 +95,21 @@ pub enum PlanErrorKind {
         /// Cells of the header.
         expected: usize,
     },
+    /// A table of handles and their invocations that lacks one of the columns that its rows are read by.
+    #[error("the entrypoint matrix has no column for {column}")]
+    EntrypointColumn {
+        /// `runtime mode` or `required args`.
+        column: &'static str,
+    },
+    /// A row of an entrypoint matrix that does not fit.
+    #[error("a row of the entrypoint matrix cannot be read: {fault}")]
+    UnreadableEntrypoint {
+        /// What is wrong with it.
+        fault: EntrypointFault,
+    },
+    /// A row with a handle and a `python -m` that stands in no entrypoint matrix.
+    #[error("this looks like a row of an entrypoint matrix, and stands in none")]
+    UnreadEntrypoint,
     /// Lists nested deeper than the parser goes.
     #[error("lists are nested more than {limit} deep")]
     TooDeep {
@@ -138,6 +153,10 @@ impl PlanErrorKind {
             Self::MatrixCells { .. } => {
                 "give the row as many cells as the header has; write a `|` inside a cell as `\\|`"
             }
+            Self::EntrypointColumn { .. } | Self::UnreadEntrypoint => {
+                "head the table `| Handle key | Runtime mode | Invocation | Required args |`"
+            }
+            Self::UnreadableEntrypoint { fault } => fault.help(),
             Self::TooDeep { .. } => "flatten the list",
             Self::NoAuthorityInputs => {
                 "add a section `Authority Inputs` that lists the paths of registry, runbook and handoffs in backticks"
@@ -146,6 +165,76 @@ impl PlanErrorKind {
             Self::UnknownPhase => {
                 "name the file `platform.<PHASE>.build_plan.md`, or the master plan `platform.build_plan.md`"
             }
+        }
+    }
+}
+
+/// Why a row of an entrypoint matrix cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EntrypointFault {
+    /// The row is cut into more or fewer cells than its header.
+    #[error("it has {found} cells where its header has {expected}")]
+    Cells {
+        /// Cells of this row.
+        found: usize,
+        /// Cells of the header.
+        expected: usize,
+    },
+    /// The first cell is no handle.
+    #[error("`{cell}` is no handle")]
+    Handle {
+        /// The cell, as written.
+        cell: String,
+    },
+    /// The cell of the runtime mode is empty.
+    #[error("it names no runtime mode")]
+    Mode,
+    /// The invocation is no code span that begins with `python -m` and a module.
+    #[error("its invocation does not begin with `python -m` and a module: {cell}")]
+    Module {
+        /// The cell, as written.
+        cell: String,
+    },
+    /// A word that is neither an option, nor a value, nor a subcommand.
+    #[error("`{word}` is neither an option with its value nor a subcommand")]
+    Word {
+        /// The word.
+        word: String,
+    },
+    /// The cell of the arguments begins with neither.
+    #[error("its arguments begin with neither a code span nor `none`: {cell}")]
+    Arguments {
+        /// The cell, as written.
+        cell: String,
+    },
+    /// A required option without the placeholder of its value.
+    #[error("the required option `{option}` has no `<value>` behind it")]
+    Value {
+        /// The option.
+        option: String,
+    },
+    /// An option that is required more than once.
+    #[error("the option `{option}` is required twice")]
+    Twice {
+        /// The option.
+        option: String,
+    },
+}
+
+impl EntrypointFault {
+    /// What to do next, in one sentence.
+    fn help(&self) -> &'static str {
+        match self {
+            Self::Cells { .. } => "give the row as many cells as the header has; write a `|` inside a cell as `\\|`",
+            Self::Handle { .. } => "begin the row with the name of its handle in backticks",
+            Self::Mode => "say in the second cell what is started",
+            Self::Module { .. } => "write the invocation as one code span, `python -m <package>.<module>`",
+            Self::Word { .. } => "write options as `--name <value>`, and a subcommand in lower case",
+            Self::Arguments { .. } => "begin the cell with the required options in one code span, or with `none`",
+            Self::Value { .. } => {
+                "put a placeholder behind it, `--name <value>`, or name it behind the code span as optional"
+            }
+            Self::Twice { .. } => "keep one of the two",
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn columns(header: &str) -> Option<Columns> {
 
 /// The cells of a row: cut at every pipe that no backslash escapes, as GFM does; the outer pipes
 /// bound no cell.
-fn split(raw: &str) -> Vec<&str> {
+pub(crate) fn split(raw: &str) -> Vec<&str> {
     let raw = raw.trim();
     let raw = raw.strip_prefix('|').unwrap_or(raw);
     let mut cells = Vec::with_capacity(8);
@@ -84,7 +84,7 @@ pub(crate) fn row(raw: &str, columns: &Columns, lane: Option<&str>, place: Place
 }
 
 /// A cell without the backticks around it, where it is one code span.
-fn unquoted(cell: &str) -> String {
+pub(crate) fn unquoted(cell: &str) -> String {
     let inside = cell.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
     inside.filter(|inside| !inside.contains('`')).unwrap_or(cell).to_owned()
 }

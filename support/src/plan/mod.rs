@@ -35,9 +35,11 @@
 //! | `… evidence contract`, `Minimum … evidence payloads` | evidence files |
 //! | `` `file.json` minimum fields ``, `Snapshot minimum fields` | fields of an evidence file |
 //! | a header that begins with `Handle` and has status and blocker | handle closure matrix |
+//! | a header that begins with `Handle` and has mode, invocation and required args | entrypoint matrix |
 //! | `Authority Inputs`, `Authority and Precedence`, as a heading | documents that the plan obeys |
 //! | `Goal`, `Tasks`, `Evaluate predicates` | what they say |
 //! | planning or execution `status`, `historical`, `adjudication`, `Notes`, `Rule` | reports: nothing is asked |
+//! | anything else, with the list right below it | record |
 //!
 //! # Boxes
 //! `- [ ] text`, `* [x] text`, `+ [X] text`, `1. [ ] text`, at any indentation that keeps them list
@@ -50,6 +52,21 @@
 //! A row is cut at its first and last ` | ` only, so that pipes in its command are safe. A cell that is
 //! one code span loses its backticks; backticks inside a quoted argument do not end the span.
 //!
+//! # Entrypoint matrices
+//! A row for each mode in which an image is started: handle, mode, invocation, required arguments; further
+//! columns are passed over. The invocation is one code span, `python -m package.module`, subcommands behind
+//! it. The arguments begin with one code span, `--profile <path> --seed <int>`: each option has the
+//! placeholder of its value, a subcommand may stand between; or with `none`. Options in later code spans
+//! of that cell are optional, and all that stands behind the first span is kept as a note. A row that
+//! fits in any other way is an error, and so is a header that lacks a column.
+//!
+//! # Records
+//! `M1.A contract freeze record:` and its like: a list whose label means nothing else keeps its label and
+//! its entries, words as written, code spans in their backticks, nesting and all. A list with a meaning of
+//! its own somewhere below (`Minimum fields:`) counts there too; a box is a box, and no entry. A list
+//! without a label, or below a heading that has a meaning, is no record; but where only the lane's title
+//! has one (`M1.C Provenance and Evidence Contract`), the list counts in both ways.
+//!
 //! # Codes
 //! `M3-B0`, `M3-B0.1`, `M3E-B3`; ranges and wildcards are no codes. In a list that defines, an entry
 //! `` `code`: meaning `` (also without colon, or `meaning (code).`) is a definition; a second one of the
@@ -57,15 +74,17 @@
 //! that begins with a code and a colon is a mention, if the plan defines the code, else an error.
 //!
 //! # What is never dropped
-//! A line that looks like a box, a Verify-ID row or a code definition comes out of the parser or is an
-//! error with its line: in code blocks, quotes, comments, tables of another kind, or malformed
-//! (`- []`, `-[x]`, `- [x]text`).
+//! A line that looks like a box, a Verify-ID row, a row of an entrypoint matrix (`|`, a handle, and a later
+//! cell that begins with `python -m`) or a code definition comes out of the parser or is an error with its
+//! line: in code blocks, quotes, comments, tables of another kind, or malformed (`- []`, `-[x]`,
+//! `- [x]text`).
 mod authority;
 mod boxes;
 mod codes;
 mod context;
 mod contracts;
 mod discover;
+mod entrypoints;
 mod error;
 mod items;
 mod lint;
@@ -74,6 +93,7 @@ mod matrices;
 mod model;
 mod names;
 mod reader;
+mod records;
 mod registers;
 mod rows;
 mod source;
@@ -86,13 +106,15 @@ use comrak::{Arena, Options, parse_document};
 pub use boxes::{BoxKind, PlanBox, hash_of};
 pub use codes::{Claim, CodeDefinition, CodeOrigin};
 pub use discover::{DEFAULT_TRACK, DiscoverError, FoundPlan, TRACKS, discover, phases, track_of};
-pub use error::{Diagnostic, PlanError, PlanErrorKind, Severity};
+pub use entrypoints::{EntrypointRow, RequiredOption};
+pub use error::{Diagnostic, EntrypointFault, PlanError, PlanErrorKind, Severity};
 pub use lint::lint;
 pub use model::{
     AuthorityInput, AuthorityKind, AuthorityRank, EvidenceContract, EvidenceFile, ExecutionId, LanePlan, Law, MASTER,
     MatrixRow, MinimumFields, Plan, Predicate, SummaryRequirement, Task, TaskFields,
 };
 pub use names::{AlikeNames, CaseName, CaseSubject, case_names};
+pub use records::{Record, RecordEntry};
 pub use registers::{Register, RegisterEntry};
 pub use rows::VerifyRow;
 pub use source::{Place, Source, SourceError};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::boxes::PlanBox;
 use super::codes::{Claim, CodeDefinition};
+use super::entrypoints::EntrypointRow;
+use super::records::{self, Record};
 use super::registers::Register;
 use super::rows::VerifyRow;
 use super::source::{Place, Source};
@@ -31,6 +33,10 @@ pub struct Plan {
     pub laws: Vec<Law>,
     /// Rows of handle closure matrices: what the plan claims of each handle.
     pub matrices: Vec<MatrixRow>,
+    /// Rows of entrypoint matrices: how each mode of the image is started.
+    pub entrypoints: Vec<EntrypointRow>,
+    /// Labelled lists that no other rule takes, in the order of the document.
+    pub records: Vec<Record>,
     /// Evidence files and their minimum fields, one contract for each lane that has any.
     pub contracts: Vec<EvidenceContract>,
     /// Field lists inside tasks, such as what a handoff pack is to contain.
@@ -62,6 +68,8 @@ impl Plan {
             codes: Vec::new(),
             laws: Vec::new(),
             matrices: Vec::new(),
+            entrypoints: Vec::new(),
+            records: Vec::new(),
             contracts: Vec::new(),
             task_fields: Vec::new(),
             registers: Vec::new(),
@@ -83,6 +91,13 @@ impl Plan {
     #[must_use]
     pub fn code(&self, code: &str) -> Option<&CodeDefinition> {
         self.codes.iter().find(|defined| defined.code == code)
+    }
+
+    /// The records of a lane whose label holds these words, in any case. Wordings differ from plan to plan: who needs
+    /// one record must see that it is the only one.
+    pub fn records_about<'p>(&'p self, lane: &'p str, words: &'p str) -> impl Iterator<Item = &'p Record> {
+        let of_lane = self.records.iter().filter(move |record| record.lane.as_deref() == Some(lane));
+        of_lane.filter(move |record| records::holds(&record.label, words))
     }
 }
 

@@ -2,6 +2,7 @@
 //! the plan.
 
 mod boxes;
+mod records;
 mod tables;
 
 use comrak::Node;
@@ -26,6 +27,9 @@ struct OpenHeading {
     level: u8,
     lane: Option<String>,
     context: Option<Context>,
+    /// Whether the context comes from the title of the lane: words that say what the lane is about, and not what each
+    /// list in it is.
+    from_title: bool,
 }
 
 /// A label: the line of words above a list.
@@ -142,15 +146,17 @@ impl<'s> Reader<'s> {
         self.headings.retain(|open| open.level < level);
         let own = context::of_heading(text);
         let named = self.scope_of(text);
-        let (lane, context) = match named {
+        let (lane, context, from_title) = match named {
             // A lane begins afresh: what stands above it does not reach into it.
             Some((lane, title)) => {
-                self.open_lane(&lane, title, line);
-                (Some(lane), own)
+                let first = self.open_lane(&lane, title, line);
+                (Some(lane), own, first)
             }
             None => {
                 let above = self.headings.last();
-                (above.and_then(|open| open.lane.clone()), own.or_else(|| above.and_then(|open| open.context)))
+                let context = own.or_else(|| above.and_then(|open| open.context));
+                let from_title = own.is_none() && above.is_some_and(|open| open.from_title);
+                (above.and_then(|open| open.lane.clone()), context, from_title)
             }
         };
         if own == Some(Context::Register) {
@@ -161,7 +167,7 @@ impl<'s> Reader<'s> {
                 place: self.plan.source.place(line),
             });
         }
-        self.headings.push(OpenHeading { level, lane, context });
+        self.headings.push(OpenHeading { level, lane, context, from_title });
     }
 
     /// The lane, or in a master plan the phase, that a heading opens, and the words behind it.
@@ -177,8 +183,10 @@ impl<'s> Reader<'s> {
         Some((phase.to_owned(), title.trim_start()))
     }
 
-    fn open_lane(&mut self, id: &str, title: &str, line: usize) {
-        if self.plan.lanes.iter().all(|lane| lane.id != id) {
+    /// Whether this heading is the lane's first, and so its title.
+    fn open_lane(&mut self, id: &str, title: &str, line: usize) -> bool {
+        let first = self.plan.lanes.iter().all(|lane| lane.id != id);
+        if first {
             self.plan.lanes.push(LanePlan {
                 id: id.to_owned(),
                 title: title.to_owned(),
@@ -187,6 +195,7 @@ impl<'s> Reader<'s> {
                 place: self.plan.source.place(line),
             });
         }
+        first
     }
 
     fn lane(&self) -> Option<String> {
@@ -241,6 +250,7 @@ impl<'s> Reader<'s> {
         }
         let (context, label, label_line) = self.setting();
         let setting = Setting { context, label: &label, label_line, depth: 0 };
+        self.record(items, setting);
         self.items(items, setting);
     }
 

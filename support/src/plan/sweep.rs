@@ -1,8 +1,9 @@
-//! The last pass: every line that looks like a box, a Verify-ID row or a code definition was read,
+//! The last pass: every line that looks like a box, a row of a known table or a code definition was read,
 //! or is an error. Nothing falls through a gap between two rules.
 
 use std::collections::HashSet;
 
+use super::entrypoints;
 use super::error::PlanErrorKind;
 use super::marks::{after_list_marker, brackets, skip_emphasis, verify_id};
 use super::source::Lines;
@@ -14,6 +15,8 @@ pub(crate) struct Read {
     pub boxes: HashSet<usize>,
     /// Lines of Verify-ID rows, errors among them.
     pub rows: HashSet<usize>,
+    /// Lines of entrypoint and handle closure matrices, errors among them.
+    pub entrypoints: HashSet<usize>,
     /// Lines of definitions, claims and register entries.
     pub codes: HashSet<usize>,
 }
@@ -23,6 +26,7 @@ pub(crate) struct Read {
 enum Look<'s> {
     Box,
     Row(&'s str),
+    Entrypoint,
     Code(&'s str),
 }
 
@@ -41,6 +45,7 @@ pub(crate) fn unread(
             Some(Look::Row(id)) if !read.rows.contains(&number) && (is_table(line) || !is_id(id)) => {
                 PlanErrorKind::UnreadRow
             }
+            Some(Look::Entrypoint) if !read.entrypoints.contains(&number) => PlanErrorKind::UnreadEntrypoint,
             Some(Look::Code(code)) if !read.codes.contains(&number) && !is_code(code) => {
                 PlanErrorKind::UnreadCode { code: code.to_owned() }
             }
@@ -93,15 +98,15 @@ fn row_look(rest: &str) -> Option<Look<'_>> {
     {
         return Some(Look::Code(code));
     }
-    if !rest.as_bytes().contains(&b'[') {
-        return None;
-    }
-    rest.split('|')
-        .any(|cell| {
+    let is_box = rest.as_bytes().contains(&b'[')
+        && rest.split('|').any(|cell| {
             let cell = cell.trim_start();
             brackets(after_list_marker(cell).unwrap_or(cell)).is_some_and(|behind| behind.starts_with(' '))
-        })
-        .then_some(Look::Box)
+        });
+    if is_box {
+        return Some(Look::Box);
+    }
+    entrypoints::looks_like(rest).then_some(Look::Entrypoint)
 }
 
 fn word_look(rest: &str, marked: bool) -> Option<Look<'_>> {
@@ -141,6 +146,10 @@ mod tests {
     #[case("> | `V1_X` | ls | why |", Some(Look::Row("V1_X")))]
     #[case("| `VPC_ID` | x |", None)]
     #[case("| a | `M3A-V1-X` |", None)]
+    #[case("| `ENTRYPOINT_SR` | x | `python -m a.b run` | none |", Some(Look::Entrypoint))]
+    #[case("> | ENTRYPOINT_SR | python -m a |", Some(Look::Entrypoint))]
+    #[case("| `ENTRYPOINT_SR` | run by `python -m a` | x |", None)]
+    #[case("| oracle | `python -m a` |", None)]
     #[case("1. `M3A-B1`: a", Some(Look::Code("M3A-B1")))]
     #[case("- M3-B0.1 : a", Some(Look::Code("M3-B0.1")))]
     #[case("**M3-B1**: a", Some(Look::Code("M3-B1")))]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use phasegate_support::plan::{CaseName, Parsed, PlanBox, Source, case_names, hash_of, lint, parse};
+use phasegate_support::plan::{CaseName, Parsed, PlanBox, RecordEntry, Source, case_names, hash_of, lint, parse};
 use regex::Regex;
 
 static BOX: LazyLock<Regex> =
@@ -12,6 +12,9 @@ static ROW: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[ \t>]*\|[ \t]*`?((?:M\d+[A-Z]*[-_])?V\d+(?:[-_][A-Z0-9]+)+)`?[ \t]*\|").unwrap());
 static CODE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+`?(M\d+[A-Z]*-B\d+(?:\.\d+)?)`?[ \t]*:").unwrap());
+static ENTRYPOINT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[ \t>]*\|[ \t]*`?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+`?[ \t]*\|(?:.*\|)?[ \t]*`?python -m").unwrap()
+});
 
 /// A phase's plan and a master plan, one of each track.
 const KINDS: [(&str, &str); 2] = [("platform.M3.build_plan.md", "dev_min"), ("platform.build_plan.md", "dev_full")];
@@ -27,6 +30,8 @@ pub fn holds(bytes: &[u8]) {
         errors_name_their_lines(&parsed);
         names_are_unique(&parsed, track);
         every_error_is_linted(&parsed);
+        records_stand_in_the_document(&parsed);
+        entrypoints_stand_in_the_document(&parsed);
         if !text.contains('\r') {
             line_endings_change_nothing(&parsed, &read(&text.replace('\n', "\r\n")));
         }
@@ -41,6 +46,9 @@ pub fn lost(parsed: &Parsed) -> Vec<String> {
     let rows: HashSet<(usize, &str)> = plan.rows.iter().map(|row| (row.place.line, row.id.as_str())).collect();
     let codes: HashSet<&str> = plan.codes.iter().map(|code| code.code.as_str()).collect();
     let claims: HashSet<usize> = plan.claims.iter().map(|claim| claim.place.line).collect();
+    let entrypoints = plan.entrypoints.iter().map(|row| row.place.line);
+    let of_tables = plan.matrices.iter().map(|row| row.place.line).chain(plan.rows.iter().map(|row| row.place.line));
+    let entrypoints: HashSet<usize> = entrypoints.chain(of_tables).collect();
     let mut lost = Vec::new();
     for (index, line) in lines(&plan.source.text).into_iter().enumerate() {
         let number = index + 1;
@@ -48,6 +56,7 @@ pub fn lost(parsed: &Parsed) -> Vec<String> {
         let code = CODE.captures(line).map(|found| found.get(1).unwrap().as_str());
         let came_out = errors.contains(&number)
             || !(BOX.is_match(line) && !boxes.contains(&number)
+                || ENTRYPOINT.is_match(line) && !entrypoints.contains(&number)
                 || row.is_some_and(|id| !rows.contains(&(number, id)))
                 || code.is_some_and(|code| !codes.contains(code) && !claims.contains(&number)));
         if !came_out {
@@ -100,6 +109,52 @@ pub fn names_are_unique(parsed: &Parsed, track: &str) {
     }
 }
 
+/// A record's label and entries stand where they say, in order, and nothing is a box and an entry.
+pub fn records_stand_in_the_document(parsed: &Parsed) {
+    let plan = &parsed.plan;
+    let lines = lines(&plan.source.text);
+    let boxes: HashSet<usize> = plan.boxes.iter().map(|asked| asked.place.line).collect();
+    for record in &plan.records {
+        let label = lines[record.place.line - 1];
+        assert!(label.trim().ends_with(':') && label.contains(&record.label), "{record:?}");
+        assert!(record.lane.is_none() || plan.lanes.iter().any(|lane| Some(&lane.id) == record.lane.as_ref()));
+        let entries: Vec<&RecordEntry> =
+            record.entries.iter().flat_map(|entry| std::iter::once(entry).chain(entry.all_below())).collect();
+        assert!(!entries.is_empty(), "{record:?}");
+        for (at, entry) in entries.iter().enumerate() {
+            let line = entry.place.line;
+            // Two markers on one line open two entries.
+            let before = at.checked_sub(1).map_or(record.place.line, |before| entries[before].place.line);
+            assert!(before <= line && record.place.line < line, "{record:?}");
+            assert!(!boxes.contains(&line) || entry.text.is_empty(), "{entry:?}");
+            let end = entries.get(at + 1).map_or(lines.len(), |next| next.place.line);
+            let here = lines[line - 1..end.max(line)].concat();
+            assert!(entry.text.split_whitespace().all(|word| here.contains(word)), "{entry:?}");
+        }
+    }
+}
+
+/// All that an entrypoint row says stands in its line.
+pub fn entrypoints_stand_in_the_document(parsed: &Parsed) {
+    let lines = lines(&parsed.plan.source.text);
+    let mut seen = HashSet::new();
+    for row in &parsed.plan.entrypoints {
+        assert!(seen.insert(row.place.line), "two rows in one line: {row:?}");
+        let line = lines[row.place.line - 1];
+        assert!([&row.handle, &row.mode, &row.note].iter().all(|cell| line.contains(cell.as_str())), "{row:?}");
+        let words = row.invocation.iter().chain(&row.arguments).chain(&row.optional);
+        assert!(words.clone().all(|word| !word.is_empty() && line.contains(word.as_str())), "{row:?}");
+        assert_eq!(row.invocation[..3], ["python", "-m", &row.module], "{row:?}");
+        for one in &row.required {
+            let at = row.arguments.iter().position(|word| *word == one.name).unwrap();
+            assert_eq!(row.arguments[at + 1], one.value, "{row:?}");
+            assert!(!row.optional.contains(&one.name), "{row:?}");
+        }
+        let subcommands = row.arguments.iter().filter(|word| !word.starts_with(['-', '<'])).count();
+        assert_eq!(row.arguments.len(), 2 * row.required.len() + subcommands, "{row:?}");
+    }
+}
+
 fn every_error_is_linted(parsed: &Parsed) {
     let linted = lint(parsed);
     for error in &parsed.errors {
@@ -119,6 +174,14 @@ fn line_endings_change_nothing(unix: &Parsed, windows: &Parsed) {
     let errors = |parsed: &Parsed| -> Vec<_> {
         parsed.errors.iter().map(|error| (error.place.line, error.kind.clone())).collect()
     };
+    let records = |parsed: &Parsed| -> Vec<_> {
+        let of = |record: &phasegate_support::plan::Record| {
+            (record.place.line, record.label.clone(), record.entries.clone())
+        };
+        parsed.plan.records.iter().map(of).collect()
+    };
+    assert_eq!(records(unix), records(windows), "records hang on the line endings");
+    assert_eq!(unix.plan.entrypoints, windows.plan.entrypoints, "entrypoints hang on the line endings");
     assert_eq!(boxes(unix), boxes(windows), "boxes hang on the line endings");
     assert_eq!(rows(unix), rows(windows), "rows hang on the line endings");
     assert_eq!(errors(unix), errors(windows), "errors hang on the line endings");

@@ -1,8 +1,9 @@
-//! How tables are read: command catalogs and handle closure matrices.
+//! How tables are read: command catalogs, handle closure matrices, entrypoint matrices.
 
 use comrak::Node;
 
 use super::Reader;
+use crate::plan::entrypoints;
 use crate::plan::error::PlanErrorKind;
 use crate::plan::marks::{self, collapse};
 use crate::plan::matrices;
@@ -20,11 +21,17 @@ impl Reader<'_> {
         } else if let Some(columns) = matrices::columns(header) {
             let lane = self.lane();
             for line in rows {
+                self.read.entrypoints.insert(line);
                 let place = self.plan.source.place(line);
                 match matrices::row(self.lines.get(line), &columns, lane.as_deref(), place) {
                     Ok(row) => self.plan.matrices.push(row),
                     Err(kind) => self.error(line, kind),
                 }
+            }
+        } else if let Some(columns) = entrypoints::columns(header) {
+            match columns {
+                Ok(columns) => rows.for_each(|line| self.entrypoint_row(line, &columns)),
+                Err(kind) => self.error(header_line, kind),
             }
         } else {
             let claims = rows::claims_catalog(header);
@@ -55,6 +62,15 @@ impl Reader<'_> {
                     place: self.plan.source.place(line),
                 });
             }
+        }
+    }
+
+    fn entrypoint_row(&mut self, line: usize, columns: &entrypoints::Columns) {
+        self.read.entrypoints.insert(line);
+        let (lane, place) = (self.lane(), self.plan.source.place(line));
+        match entrypoints::row(self.lines.get(line), columns, lane.as_deref(), place) {
+            Ok(row) => self.plan.entrypoints.push(row),
+            Err(fault) => self.error(line, PlanErrorKind::UnreadableEntrypoint { fault }),
         }
     }
 
