@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -22,6 +22,7 @@ shopt -s nullglob
 all=("$home"/calls/*.call) mine=("$home"/calls/*."$name".call)
 call=$home/calls/$(printf '%04d' "${#all[@]}").$name
 printf '%s\0' "$name" "$@" >"$call.call"
+printf '%s' "$PWD" >"$call.folder"
 for variable in "${!PHASEGATE_@}"; do printf '%s=%s\0' "$variable" "${!variable}"; done >"$call.env"
 answer=$home/answers/$name.${#mine[@]}
 if [[ ! -f $answer ]]; then
@@ -61,6 +62,10 @@ fn quoted(text: &str) -> String {
     shlex::try_quote(text).unwrap().into_owned()
 }
 
+fn text_of(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// A call with its words quoted as those that are recorded.
 pub fn call(text: &str) -> String {
     let words = shlex::split(text).unwrap();
@@ -83,6 +88,8 @@ pub struct Ran {
     pub outputs: BTreeMap<String, String>,
     pub summary: String,
     pub calls: Vec<String>,
+    /// The folder in which each call was made.
+    pub folders: Vec<String>,
     /// The `PHASEGATE_*` variables of each call.
     pub told: Vec<BTreeMap<String, String>>,
 }
@@ -127,7 +134,7 @@ impl Ground {
     }
 
     pub fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+        text_of(&self.path(path))
     }
 
     /// A value of GitHub's contexts.
@@ -187,6 +194,7 @@ impl Ground {
             said: self.plain(&said),
             outputs: outputs.lines().map(pair).collect(),
             summary: self.read("files/summary"),
+            folders: calls.iter().map(|call| self.plain(&text_of(&call.with_extension("folder")))).collect(),
             told: calls.iter().map(|call| self.told(call)).collect(),
             calls: calls.iter().map(|call| self.called(call)).collect(),
         }
@@ -200,13 +208,13 @@ impl Ground {
         calls
     }
 
-    fn called(&self, call: &PathBuf) -> String {
-        let text = self.plain(&std::fs::read_to_string(call).unwrap());
+    fn called(&self, call: &Path) -> String {
+        let text = self.plain(&text_of(call));
         shlex::try_join(text.strip_suffix('\0').unwrap().split('\0')).unwrap()
     }
 
-    fn told(&self, call: &PathBuf) -> BTreeMap<String, String> {
-        let text = std::fs::read_to_string(call.with_extension("env")).unwrap();
+    fn told(&self, call: &Path) -> BTreeMap<String, String> {
+        let text = text_of(&call.with_extension("env"));
         let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
         pairs.map(|(name, value)| (name.to_owned(), self.plain(value))).collect()
     }

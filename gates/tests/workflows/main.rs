@@ -7,6 +7,7 @@
 mod case;
 mod document;
 mod expression;
+mod given;
 mod ground;
 mod laws;
 mod packaging;

@@ -167,7 +167,10 @@ fn sources() -> Vec<Case> {
             .given(answer("cargo", Answer::fails("error: E0308")))
             .calls([test])
             .fails("error: E0308"),
-        case(image_step, "it builds").given(answer("docker", Answer::ok())).calls([build.clone()]),
+        case(image_step, "it builds in the platform's sources")
+            .given(answer("docker", Answer::ok()))
+            .calls([build.clone()])
+            .then(|_, ran| assert_eq!(ran.folders, ["$WORK/platform"])),
         case(image_step, "with the paths that are set")
             .given(knows("vars.IMAGE_DOCKERFILE_PATH", "images/a b.Dockerfile"))
             .given(knows("vars.IMAGE_BUILD_PATH", "images"))

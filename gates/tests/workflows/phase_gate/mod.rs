@@ -75,7 +75,7 @@ fn build() -> Vec<Case> {
 fn built(ground: &Ground, name: &str, kind: &str, test: bool, content: &str) -> String {
     let file = format!("target/{name}-{kind}-{test}");
     ground.stand_in(&file);
-    ground.file(&format!("{file}.content"), content);
+    // Its rights stay.
     std::fs::write(ground.path(&file), content).unwrap();
     let path = ground.path(&file);
     let line = json!({"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "profile": {"test": test}, "executable": path});
@@ -88,8 +88,8 @@ fn hand_on() -> Vec<Case> {
         let library = json!({"reason": "compiler-artifact", "target": {"name": "gates", "kind": ["lib"]}, "profile": {"test": false}, "executable": null});
         vec![
             library.to_string(),
-            built(ground, "phasegate", "bin", true, "the command's own tests"),
             built(ground, "phasegate", "bin", false, "the command"),
+            built(ground, "phasegate", "bin", true, "the command's own tests"),
             built(ground, "m3", "test", true, "the gate"),
             json!({"reason": "build-finished", "success": true}).to_string(),
         ]
@@ -186,7 +186,8 @@ fn audit() -> Vec<Case> {
         ready("its evidence bears it out")
             .given(left("m3_20260223T174307Z"))
             .given(|g| g.answer("phasegate", Answer::ok()))
-            .calls([call]),
+            .calls([call])
+            .then(|_, ran| assert_eq!(ran.told[0]["PHASEGATE_REPO"], "fixtures/repo")),
         ready("it does not")
             .given(left("m3_20260223T174307Z"))
             .given(|g| g.answer("phasegate", Answer::fails("junit.xml is another")))
