@@ -1,5 +1,6 @@
 //! The workflows of `.github/workflows`: what must be true of their text, and what each `run:` step does. A step's command is run by
 //! bash as GitHub runs it, in the environment that GitHub would give, with stand-ins for the programs that reach out.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::panic, reason = "helpers fail the test by panicking")]
 #![expect(clippy::print_stderr, reason = "what was not run is said on standard error")]
