@@ -1,0 +1,127 @@
+//! The step that reads every verdict.
+
+use serde_json::{Value, json};
+
+use super::super::case::Case;
+use super::super::ground::Ground;
+use super::{case, knows};
+
+/// A verdict as the reports write it; a test below holds it to a real one.
+fn verdict(kind: &str, gate: &str) -> Value {
+    let (phase, track) = gate.split_once('-').unwrap();
+    let (basis, mode, said) = match kind {
+        "rehearsal" => ("rehearsal", "commit", "ADVANCE_TO_M4"),
+        "preflight" => ("live", "preflight", "WOULD_ADVANCE"),
+        _ => ("live", "commit", "ADVANCE_TO_M4"),
+    };
+    json!({
+        "schema": "phasegate.verdict/1", "track": track, "phase": phase.to_uppercase(), "next_phase": "M4",
+        "verdict": said, "basis": basis, "mode": mode, "roots": [], "objections": [],
+        "cases": {"total": 34, "passed": 34, "not_selected": 0},
+    })
+}
+
+fn place(kind: &str, gate: &str, id: &str) -> String {
+    let (phase, track) = gate.split_once('-').unwrap();
+    format!("temp/evidence/evidence-{kind}-{gate}/{track}/{phase}/{id}/verdict.json")
+}
+
+fn leave(ground: &Ground, kind: &str, gate: &str, verdict: &Value) {
+    ground.file(&place(kind, gate, "m3_1"), &verdict.to_string());
+}
+
+const GATES: [&str; 2] = ["m3-dev_min", "m3-dev_full"];
+
+pub fn cases() -> Vec<Case> {
+    let step = "every verdict is there, and complete";
+    let rehearsed = |ground: &mut Ground| {
+        GATES.iter().for_each(|gate| leave(ground, "rehearsal", gate, &verdict("rehearsal", gate)))
+    };
+    let preflighted = move |ground: &mut Ground| {
+        rehearsed(ground);
+        ground.know("needs.preflight.outputs.outcome", "asked");
+        GATES.iter().for_each(|gate| leave(ground, "preflight", gate, &verdict("preflight", gate)));
+    };
+    let committed = move |ground: &mut Ground| {
+        preflighted(ground);
+        ground.know("github.event_name", "workflow_dispatch");
+        ground.know("inputs.gate", "m3-dev_min");
+        leave(ground, "commit", "m3-dev_min", &verdict("commit", "m3-dev_min"));
+    };
+    let gate = |what| case("gate", step, what);
+    // One rehearsal that says something else.
+    let says = move |what: &'static str, at: &'static str, value: Value| {
+        let said = move |ground: &mut Ground| {
+            let mut other = verdict("rehearsal", "m3-dev_full");
+            *other.pointer_mut(at).unwrap() = value.clone();
+            leave(ground, "rehearsal", "m3-dev_full", &other);
+        };
+        gate(what).given(rehearsed).given(said).fails("::error::the rehearsal of m3-dev_full says")
+    };
+    let without =
+        |kind: &'static str, which: &'static str| move |ground: &mut Ground| ground.remove(&place(kind, which, "m3_1"));
+    let text = move |what: &'static str, text: &'static str| {
+        let write = move |ground: &mut Ground| ground.file(&place("rehearsal", "m3-dev_min", "m3_1"), text);
+        gate(what).given(rehearsed).given(write).fails("::error::the rehearsal of m3-dev_min says")
+    };
+    vec![
+        gate("two rehearsals").given(rehearsed).says("the rehearsal of m3-dev_min: ADVANCE"),
+        gate("and two preflights").given(preflighted).says("the preflight of m3-dev_full: WOULD_ADVANCE"),
+        gate("and a commit").given(committed).says("the commit of m3-dev_min: ADVANCE"),
+        says("one is partial", "/verdict", json!("PARTIAL")),
+        says("one holds", "/verdict", json!("HOLD_M3")),
+        says("one only would advance", "/verdict", json!("WOULD_ADVANCE")),
+        says("one advances elsewhere", "/verdict", json!("ADVANCE_TO_M5")),
+        says("a case did not pass", "/cases/passed", json!(33)),
+        says("it judged nothing", "/cases", json!({"total": 0, "passed": 0})),
+        says("it does not count", "/cases", json!({})),
+        says("a code is open", "/roots", json!(["M3-B1"])),
+        says("there is an objection", "/objections", json!(["a case was not selected"])),
+        says("it is of the other track", "/track", json!("dev_min")),
+        says("it is of another phase", "/phase", json!("M1")),
+        says("it poses as live", "/basis", json!("live")),
+        says("it only read", "/mode", json!("preflight")),
+        says("it is of another version", "/schema", json!("phasegate.verdict/2")),
+        text("it is cut", "{\"verdict\":"),
+        text("it is empty", ""),
+        text("it is no object", "[]"),
+        text("it is two documents", "{} {}"),
+        gate("one is missing")
+            .given(rehearsed)
+            .given(without("rehearsal", "m3-dev_min"))
+            .fails("::error::the rehearsal of m3-dev_min left 0 verdicts"),
+        gate("nothing is there")
+            .fails("::error::the rehearsal of m3-dev_full left 0 verdicts")
+            .says("::error::0 verdicts were left; 2 are required"),
+        gate("one gate left two")
+            .given(rehearsed)
+            .given(|g| {
+                g.file(&place("rehearsal", "m3-dev_min", "m3_2"), &verdict("rehearsal", "m3-dev_min").to_string())
+            })
+            .fails("::error::the rehearsal of m3-dev_min left 2 verdicts"),
+        gate("one too many")
+            .given(rehearsed)
+            .given(|g| leave(g, "other", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
+            .fails("::error::3 verdicts were left; 2 are required"),
+        gate("a preflight is missing")
+            .given(preflighted)
+            .given(without("preflight", "m3-dev_full"))
+            .fails("::error::the preflight of m3-dev_full left 0 verdicts"),
+        gate("a preflight that says it was left out")
+            .given(preflighted)
+            .given(knows("needs.preflight.outputs.outcome", "left_out"))
+            .fails("::error::4 verdicts were left; 2 are required"),
+        gate("a rehearsal in the place of a preflight")
+            .given(preflighted)
+            .given(|g| leave(g, "preflight", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
+            .fails("::error::the preflight of m3-dev_min says"),
+        gate("a preflight in the place of a commit")
+            .given(committed)
+            .given(|g| leave(g, "commit", "m3-dev_min", &verdict("preflight", "m3-dev_min")))
+            .fails("::error::the commit of m3-dev_min says"),
+        gate("a commit that left nothing")
+            .given(committed)
+            .given(without("commit", "m3-dev_min"))
+            .fails("::error::the commit of m3-dev_min left 0 verdicts"),
+    ]
+}
