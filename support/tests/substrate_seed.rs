@@ -76,6 +76,14 @@ permissions_boundary = "edge"
 name = "logs"
 document = { Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "logs:PutLogEvents", Resource = "*" }] }
 
+[[given]]
+name = "PLATFORM_IMAGE"
+value = "platform:dev"
+
+[[given]]
+name = "PLATFORM_BUNDLE"
+path = "./raw.bin"
+
 [[parameter]]
 name = "/platform/key"
 type = "SecureString"
@@ -182,6 +190,22 @@ fn check_roles(substrate: &Substrate) {
     assert_eq!(came[0].decision, PolicyDecision::Allowed);
     assert_eq!(came[0].matched, ["read-own"]);
     assert_eq!(came[1].decision, PolicyDecision::ImplicitDeny);
+}
+
+#[test]
+fn what_is_given_is_read_and_not_made() {
+    let literals = folder(WORLD);
+    let world = World::read(literals.path()).unwrap();
+    let given: Vec<_> = world.given().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let path = fs::canonicalize(literals.path().join("raw.bin")).unwrap();
+    assert_eq!(given, [("PLATFORM_BUNDLE", path.to_str().unwrap()), ("PLATFORM_IMAGE", "platform:dev")]);
+    // A folder beside the world's may be named too.
+    let outer = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outer.path().join("world/inner")).unwrap();
+    let world = "account = \"230372904534\"\nregion = \"eu-west-2\"\ninstant = \"2026-02-10T12:00:00Z\"\n[[given]]\nname = \"A\"\npath = \"..\"\n";
+    fs::write(outer.path().join("world/inner/world.toml"), world).unwrap();
+    let world = World::read(&outer.path().join("world/inner")).unwrap();
+    assert_eq!(Path::new(&world.given()["A"]), fs::canonicalize(outer.path().join("world")).unwrap());
 }
 
 #[test]
@@ -404,6 +428,12 @@ fn only_loopback_and_embedded_worlds_are_seeded(#[case] kind: SubstrateKind, #[c
 #[case::a_document_that_is_no_json("'{\"Version\"", "'{\"Version")]
 #[case::a_document_outside("\"read-own.json\"", "\"../read-own.json\"")]
 #[case::a_policy_twice("name = \"edge\"", "name = \"read-own\"")]
+#[case::a_name_with_a_dash("name = \"PLATFORM_IMAGE\"", "name = \"PLATFORM-IMAGE\"")]
+#[case::one_name_twice("name = \"PLATFORM_IMAGE\"", "name = \"PLATFORM_BUNDLE\"")]
+#[case::nothing_given("value = \"platform:dev\"", "")]
+#[case::two_things_given("value = \"platform:dev\"", "value = \"platform:dev\"\npath = \"raw.bin\"")]
+#[case::a_path_to_nothing("path = \"./raw.bin\"", "path = \"none.bin\"")]
+#[case::an_absolute_path("path = \"./raw.bin\"", "path = \"/\"")]
 #[case::another_unit("amount = \"100\"", "amount = \"100\"\nunit = \"EUR\"")]
 fn a_world_of_another_form_is_refused(#[case] right: &str, #[case] wrong: &str) {
     assert!(WORLD.contains(right));

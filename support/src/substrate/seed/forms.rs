@@ -36,6 +36,8 @@ pub(super) struct Form {
     pub costs: Vec<CostForm>,
     #[serde(default, rename = "terraform_state")]
     pub terraform_states: Vec<TerraformStateForm>,
+    #[serde(default, rename = "given")]
+    pub given: Vec<GivenForm>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -191,6 +193,14 @@ pub(super) struct CostForm {
     pub amount: String,
     #[serde(default = "dollars")]
     pub unit: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GivenForm {
+    pub name: String,
+    pub value: Option<String>,
+    pub path: Option<PathBuf>,
 }
 
 fn yes() -> bool {

@@ -82,6 +82,11 @@
 //! metric = "UnblendedCost"          # AWS's name; "UnblendedCost" if left out
 //! amount = "12.34"                  # a decimal number
 //! unit = "USD"                      # "USD" if left out; one for each metric
+//!
+//! [[given]]                         # what the environment would say in a rehearsal; nothing is made of it
+//! name = "PLATFORM_IMAGE"
+//! value = "platform:dev"            # or
+//! # path = "../../platform-image"   # something that is there; absolute when it is read
 //! ```
 //!
 //! # What cannot be made everywhere

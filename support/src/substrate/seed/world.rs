@@ -1,13 +1,13 @@
 //! A world, read from its folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::SeedError;
-use super::forms::{CostForm, ExecutionForm, Form, ObjectForm, PolicyForm, RoleForm, TerraformStateForm};
+use super::forms::{CostForm, ExecutionForm, Form, GivenForm, ObjectForm, PolicyForm, RoleForm, TerraformStateForm};
 use crate::substrate::cost::is_decimal;
 use crate::substrate::embedded::costs::{CostRow, METRICS};
 use crate::substrate::policy_document::plain_document;
@@ -23,6 +23,7 @@ pub struct World {
     pub(super) policies: Vec<Policy>,
     /// The policies that are part of each role, in the order of the roles.
     pub(super) role_policies: Vec<Vec<Policy>>,
+    pub(super) given: BTreeMap<String, String>,
     pub(super) costs: Vec<CostRow>,
     pub(super) begins: u64,
 }
@@ -70,6 +71,12 @@ impl World {
         &self.form.region
     }
 
+    /// What the environment would say in a rehearsal, by name; a path is absolute.
+    #[must_use]
+    pub fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
+    }
+
     /// When the world begins, as it is written.
     #[must_use]
     pub fn instant(&self) -> &str {
@@ -112,7 +119,8 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         let policies = self.policies(&form.policies)?;
         let role_policies = form.roles.iter().map(|role| self.policies(&role.policies)).collect::<Result<_, _>>()?;
-        Ok(World { form, objects, images, definitions, policies, role_policies, costs, begins })
+        let given = self.given(&form.given)?;
+        Ok(World { form, objects, images, definitions, policies, role_policies, given, costs, begins })
     }
 
     fn instant(&self, instant: &str) -> Result<jiff::Timestamp, SeedError> {
@@ -160,6 +168,35 @@ impl Reader {
             policies.push(Policy { name: name.clone(), document });
         }
         Ok(policies)
+    }
+
+    fn given(&self, forms: &[GivenForm]) -> Result<BTreeMap<String, String>, SeedError> {
+        let mut given = BTreeMap::new();
+        for GivenForm { name, value, path } in forms {
+            let wrong = |why: &str| self.wrong(format!("[[given]] `{name}` {why}"));
+            if !is_variable(name) {
+                return Err(wrong("is no name of a variable: letters, digits and _, no digit first"));
+            }
+            let said = match (value, path) {
+                (Some(value), None) => value.clone(),
+                (None, Some(path)) => self.absolute(path)?.ok_or_else(|| wrong("has a path that is no UTF-8 text"))?,
+                _ => return Err(wrong("needs value or path, and not both")),
+            };
+            if given.insert(name.clone(), said).is_some() {
+                return Err(wrong("is there twice"));
+            }
+        }
+        Ok(given)
+    }
+
+    /// The absolute path of something that is there, outside of the world's folder too; none where it is no UTF-8.
+    fn absolute(&self, path: &Path) -> Result<Option<String>, SeedError> {
+        if !path.is_relative() {
+            return Err(self.wrong(format!("{} is not relative to the world's folder", path.display())));
+        }
+        let joined = self.folder.join(path);
+        let found = std::fs::canonicalize(&joined).map_err(|source| SeedError::Read { path: joined, source })?;
+        Ok(found.to_str().map(str::to_owned))
     }
 
     fn check_executions(&self, form: &Form) -> Result<(), SeedError> {
@@ -285,6 +322,11 @@ fn check_role(form: &Form, role: &RoleForm) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 fn terraform_type(value: &serde_json::Value) -> Option<serde_json::Value> {
