@@ -8,7 +8,9 @@ use std::path::Path;
 use phasegate_support::substrate::embedded::{self, EmbeddedWorld};
 use phasegate_support::substrate::reply::CallErrorKind;
 use phasegate_support::substrate::seed::{self, SeedError, World};
-use phasegate_support::substrate::{CostQuery, Granularity, Options, Substrate, SubstrateKind, Versioning};
+use phasegate_support::substrate::{
+    CostQuery, Granularity, Options, PolicyDecision, Substrate, SubstrateKind, Versioning,
+};
 use rstest::rstest;
 
 const WORLD: &str = r#"
@@ -54,8 +56,33 @@ repository = "platform"
 tag = "git-1"
 manifest_file = "manifest.json"
 
+[[policy]]
+name = "read-own"
+document_file = "read-own.json"
+
+[[policy]]
+name = "edge"
+document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+
+[[role]]
+name = "plain"
+
 [[role]]
 name = "runtime"
+attached = ["read-own"]
+permissions_boundary = "edge"
+
+[[role.policy]]
+name = "logs"
+document = { Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "logs:PutLogEvents", Resource = "*" }] }
+
+[[given]]
+name = "PLATFORM_IMAGE"
+value = "platform:dev"
+
+[[given]]
+name = "PLATFORM_BUNDLE"
+path = "./raw.bin"
 
 [[parameter]]
 name = "/platform/key"
@@ -100,10 +127,13 @@ amount = "7"
 unit = "N/A"
 "#;
 
+const READ_OWN: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ssm:GetParameter","Resource":"arn:aws:ssm:eu-west-2:230372904534:parameter/platform/*"}]}"#;
+
 fn folder(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("world.toml"), text).unwrap();
     fs::write(dir.path().join("raw.bin"), [0_u8, 255, 10]).unwrap();
+    fs::write(dir.path().join("read-own.json"), READ_OWN).unwrap();
     fs::write(dir.path().join("manifest.json"), r#"{"schemaVersion":2}"#).unwrap();
     dir
 }
@@ -140,6 +170,42 @@ fn check_world(substrate: &Substrate) {
     assert_eq!(all.iter().filter(|execution| execution.status == "ABORTED").count(), 1);
     let image = substrate.ecr().describe_image("platform", "git-1").unwrap().value;
     assert!(image.digest.starts_with("sha256:"));
+    check_roles(substrate);
+}
+
+fn check_roles(substrate: &Substrate) {
+    let iam = substrate.iam();
+    let runtime = iam.get_role("runtime").unwrap().value;
+    assert_eq!(runtime.permissions_boundary.as_deref(), Some("arn:aws:iam::230372904534:policy/edge"));
+    let policies = iam.role_policies("runtime").unwrap().value;
+    assert_eq!(policies.inline.len(), 1);
+    assert_eq!(policies.inline[0].document["Statement"][0]["Action"], "logs:PutLogEvents");
+    let attached: Vec<_> = policies.attached.iter().map(|policy| policy.arn.as_str()).collect();
+    assert_eq!(attached, ["arn:aws:iam::230372904534:policy/read-own"]);
+    assert_eq!(policies.attached[0].document, serde_json::from_str::<serde_json::Value>(READ_OWN).unwrap());
+    let plain = iam.role_policies("plain").unwrap().value;
+    assert!(plain.inline.is_empty() && plain.attached.is_empty());
+    let own = "arn:aws:ssm:eu-west-2:230372904534:parameter/platform/key";
+    let came = iam.simulate(&runtime.arn, &["ssm:GetParameter", "ssm:PutParameter"], &[own]).unwrap().value;
+    assert_eq!(came[0].decision, PolicyDecision::Allowed);
+    assert_eq!(came[0].matched, ["read-own"]);
+    assert_eq!(came[1].decision, PolicyDecision::ImplicitDeny);
+}
+
+#[test]
+fn what_is_given_is_read_and_not_made() {
+    let literals = folder(WORLD);
+    let world = World::read(literals.path()).unwrap();
+    let given: Vec<_> = world.given().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let path = fs::canonicalize(literals.path().join("raw.bin")).unwrap();
+    assert_eq!(given, [("PLATFORM_BUNDLE", path.to_str().unwrap()), ("PLATFORM_IMAGE", "platform:dev")]);
+    // A folder beside the world's may be named too.
+    let outer = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outer.path().join("world/inner")).unwrap();
+    let world = "account = \"230372904534\"\nregion = \"eu-west-2\"\ninstant = \"2026-02-10T12:00:00Z\"\n[[given]]\nname = \"A\"\npath = \"..\"\n";
+    fs::write(outer.path().join("world/inner/world.toml"), world).unwrap();
+    let world = World::read(&outer.path().join("world/inner")).unwrap();
+    assert_eq!(Path::new(&world.given()["A"]), fs::canonicalize(outer.path().join("world")).unwrap());
 }
 
 #[test]
@@ -298,6 +364,12 @@ fn costs_that_cannot_be_made_are_named() {
 #[case::an_input("\"platform_1\"", "\"platform_2\"")]
 #[case::a_status("status = \"ABORTED\"", "status = \"RUNNING\"")]
 #[case::a_mark("sensitive = [\"password\"]", "sensitive = []")]
+#[case::a_policy("logs:PutLogEvents", "logs:*")]
+#[case::a_policy_less("name = \"logs\"", "name = \"other\"")]
+#[case::a_managed_policy(r#""Effect":"Allow","Action":"*""#, r#""Effect":"Allow","Action":"s3:*""#)]
+#[case::an_attached_policy_less("attached = [\"read-own\"]", "attached = []")]
+#[case::a_boundary_less("permissions_boundary = \"edge\"", "")]
+#[case::another_boundary("permissions_boundary = \"edge\"", "permissions_boundary = \"read-own\"")]
 fn a_row_that_differs_is_told(#[case] right: &str, #[case] wrong: &str) {
     let literals = folder(WORLD);
     let substrate = embedded(None);
@@ -349,6 +421,19 @@ fn only_loopback_and_embedded_worlds_are_seeded(#[case] kind: SubstrateKind, #[c
 #[case::no_decimal("12.340", "12,340")]
 #[case::a_float("amount = \"12.340\"", "amount = 12.340")]
 #[case::unknown_metric("metric = \"UsageQuantity\"", "metric = \"Spend\"")]
+#[case::no_such_policy("attached = [\"read-own\"]", "attached = [\"none\"]")]
+#[case::no_such_boundary("permissions_boundary = \"edge\"", "permissions_boundary = \"none\"")]
+#[case::no_document("document_file = \"read-own.json\"", "")]
+#[case::two_documents("document_file = \"read-own.json\"", "document_file = \"read-own.json\"\ndocument = {}")]
+#[case::a_document_that_is_no_json("'{\"Version\"", "'{\"Version")]
+#[case::a_document_outside("\"read-own.json\"", "\"../read-own.json\"")]
+#[case::a_policy_twice("name = \"edge\"", "name = \"read-own\"")]
+#[case::a_name_with_a_dash("name = \"PLATFORM_IMAGE\"", "name = \"PLATFORM-IMAGE\"")]
+#[case::one_name_twice("name = \"PLATFORM_IMAGE\"", "name = \"PLATFORM_BUNDLE\"")]
+#[case::nothing_given("value = \"platform:dev\"", "")]
+#[case::two_things_given("value = \"platform:dev\"", "value = \"platform:dev\"\npath = \"raw.bin\"")]
+#[case::a_path_to_nothing("path = \"./raw.bin\"", "path = \"none.bin\"")]
+#[case::an_absolute_path("path = \"./raw.bin\"", "path = \"/\"")]
 #[case::another_unit("amount = \"100\"", "amount = \"100\"\nunit = \"EUR\"")]
 fn a_world_of_another_form_is_refused(#[case] right: &str, #[case] wrong: &str) {
     assert!(WORLD.contains(right));

@@ -103,6 +103,8 @@ struct Answer {
     request_id: Option<String>,
     /// Why its document is none, where it is XML: the SDK takes what came before the break for the whole.
     broken: Option<String>,
+    /// Whether it says of itself, in XML, that it is cut short or whole: the SDK takes silence for "whole".
+    says_truncation: bool,
 }
 
 impl Probe {
@@ -151,7 +153,7 @@ impl Intercept for Probe {
         self.keep(Answer {
             status: Some(response.status().as_u16()),
             request_id: REQUEST_ID_HEADERS.iter().find_map(|name| response.headers().get(*name)).map(str::to_owned),
-            broken: None,
+            ..Answer::default()
         });
         Ok(())
     }
@@ -163,8 +165,12 @@ impl Intercept for Probe {
         _cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         // What is streamed, an object's content, is no longer here; its length and checksum are compared where it is read.
-        let broken = context.response().body().bytes().and_then(broken_xml);
-        self.keep(Answer { broken, ..self.answer() });
+        let body = context.response().body().bytes();
+        self.keep(Answer {
+            broken: body.and_then(broken_xml),
+            says_truncation: body.is_some_and(|body| memchr::memmem::find(body, b"<IsTruncated>").is_some()),
+            ..self.answer()
+        });
         Ok(())
     }
 }
@@ -255,6 +261,18 @@ impl Call<'_> {
     /// An answer that contradicts itself or lacks what AWS always sends.
     pub(super) fn malformed(&self, message: impl Into<String>) -> CallError {
         self.error(CallErrorKind::Malformed, message)
+    }
+
+    /// The marker of the page after this one, of a list that says `IsTruncated` of itself.
+    pub(super) fn next_marker(&self, truncated: bool, marker: Option<String>) -> Result<Option<String>, CallError> {
+        if !self.probe.answer().says_truncation {
+            return Err(self.malformed("the answer does not say whether it is truncated"));
+        }
+        match (truncated, marker.filter(|marker| !marker.is_empty())) {
+            (true, None) => Err(self.malformed("the answer is truncated and names no marker")),
+            (false, Some(_)) => Err(self.malformed("the answer is not truncated and names a marker")),
+            (_, marker) => Ok(marker),
+        }
     }
 
     /// A field that AWS always sends.

@@ -40,6 +40,7 @@ pub const LIST: &[Assertion] = &[
     ("ce.no_day_is_refused", cost_day),
     ("ce.unknown_metric_is_refused", cost_metric),
     ("ssm.reader_finds_and_misses", ssm_reader),
+    ("ssm.readable_tells_what_the_value_is_like", ssm_readable),
     ("iam.reader_finds_and_misses", iam_reader),
     ("sfn.reader_finds_and_misses", sfn_reader),
 ];
@@ -271,6 +272,31 @@ fn ssm_reader(ground: &Ground) -> Result<(), String> {
     let ssm = ground.substrate.ssm();
     let found = finds_and_misses(ssm.describe(&name), ssm.describe(&format!("{name}-none")))?;
     unless(found.value.kind == "SecureString" && found.value.version == Some(1), || text(&found))
+}
+
+fn ssm_readable(ground: &Ground) -> Result<(), String> {
+    let ssm = ground.substrate.ssm();
+    let written = |kind: ParameterType, value: &str| {
+        let name = format!("/{}", ground.name("contract"));
+        let request = ground.ssm.put_parameter().name(&name).r#type(kind).value(value);
+        ground.runtime.block_on(request.send()).map(|_| name).map_err(text)
+    };
+    let name = written(ParameterType::SecureString, "open-sesame")?;
+    let found = finds_and_misses(ssm.readable(&name), ssm.readable(&format!("{name}-none")))?.value;
+    unless(
+        found.name == name
+            && found.kind == "SecureString"
+            && found.version == 1
+            && !found.empty
+            && !found.placeholder
+            && !text(&found).contains("sesame"),
+        || text(&found),
+    )?;
+    for (kind, value) in [(ParameterType::SecureString, "TO_PIN"), (ParameterType::String, "change-me")] {
+        let found = ssm.readable(&written(kind, value)?).map_err(|e| e.to_string())?.value;
+        unless(found.placeholder && !found.empty, || text(&found))?;
+    }
+    Ok(())
 }
 
 fn iam_reader(ground: &Ground) -> Result<(), String> {

@@ -6,15 +6,15 @@
 //! have a contract test are answered; all others are `NotImplemented`.
 
 use futures::FutureExt as _;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use winterbaume_core::{MockRequest, StatefulService, default_account_id};
 
 use super::connector::{ServiceRequest, ServiceResponse};
 use super::store::{Store, WorldError, WorldState};
-use super::{executions, holes};
+use super::{executions, holes, iam};
 
 const ECR: [&str; 5] = ["CreateRepository", "DescribeRepositories", "PutImage", "DescribeImages", "BatchGetImage"];
-const IAM: [&str; 2] = ["CreateRole", "GetRole"];
 const SFN: [&str; 7] = [
     "CreateStateMachine",
     "DescribeStateMachine",
@@ -45,12 +45,12 @@ pub(super) fn answer(store: &Store, request: &ServiceRequest) -> ServiceResponse
     let operation = operation(request);
     let known: &[&str] = match request.service.as_str() {
         "ecr" => &ECR,
-        "iam" => &IAM,
         "states" => &SFN,
         "ssm" => &SSM,
         _ => &[],
     };
-    if !known.contains(&operation.as_str()) {
+    let iam = request.service == "iam" && iam::knows(&operation);
+    if !iam && !known.contains(&operation.as_str()) {
         let message = format!("the embedded world does not implement {}:{operation}", request.service);
         return refusal(request, 501, "NotImplementedException", &message);
     }
@@ -127,9 +127,9 @@ fn serve(state: &mut WorldState, request: &ServiceRequest, operation: &str) -> R
         _ => {
             let service = winterbaume_iam::IamService::new();
             let host = Host::enter(state, request, &accounts, &service)?;
-            let (status, body) = host.raw(None, &request.body)?;
+            let (status, body) = iam::answer(&host, operation)?;
             host.keep(state)?;
-            Ok(ServiceResponse { status, content_type: "text/xml", body: accounts.outward(&body) })
+            Ok(ServiceResponse { status, content_type: "text/xml", body: accounts.outward(body.as_bytes()) })
         }
     }
 }
@@ -213,6 +213,33 @@ impl<'a, S: StatefulService> Host<'a, S> {
         Ok(Answer { status, body })
     }
 
+    /// The parameters of the request, where it is a form.
+    pub(super) fn form(&self) -> Vec<(String, String)> {
+        let body = self.accounts.inward(&self.request.body);
+        let decoded = |text: &str| {
+            let spaced = text.replace('+', " ");
+            percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+        };
+        let text = String::from_utf8_lossy(&body);
+        text.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decoded(k), decoded(v))).collect()
+    }
+
+    /// What the handler answers to a form.
+    pub(super) fn send(&self, form: &[(&str, &str)]) -> Result<(u16, String), Trouble> {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> =
+            form.iter().map(|(key, value)| format!("{}={}", encoded(key), encoded(value))).collect();
+        let (status, body) = self.raw(None, pairs.join("&").as_bytes())?;
+        let body = String::from_utf8(body).map_err(|error| Trouble::State(error.to_string()))?;
+        Ok((status, body))
+    }
+
+    /// What the handler holds.
+    pub(super) fn view(&self) -> Result<Value, Trouble> {
+        let view = at_once(self.service.snapshot(self.accounts.inner, &self.region))?;
+        serde_json::to_value(view).map_err(|error| Trouble::State(error.to_string()))
+    }
+
     fn raw(&self, operation: Option<&str>, body: &[u8]) -> Result<(u16, Vec<u8>), Trouble> {
         let mut headers = http::HeaderMap::new();
         for (name, value) in &self.request.headers {
@@ -239,9 +266,7 @@ impl<'a, S: StatefulService> Host<'a, S> {
     }
 
     fn keep(&self, state: &mut WorldState) -> Result<(), Trouble> {
-        let view = at_once(self.service.snapshot(self.accounts.inner, &self.region))?;
-        let view = serde_json::to_value(view).map_err(|error| Trouble::State(error.to_string()))?;
-        state.services.insert(self.slot.clone(), view);
+        state.services.insert(self.slot.clone(), self.view()?);
         Ok(())
     }
 

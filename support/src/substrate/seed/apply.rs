@@ -12,10 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::SeedError;
-use super::world::{
-    BucketForm, Content, ExecutionForm, ExecutionState, ImageForm, ParameterForm, ParameterKind, RepositoryForm,
-    RoleForm, StateMachineForm, VersioningForm, World,
+use super::forms::{
+    BucketForm, ExecutionForm, ExecutionState, ImageForm, ParameterForm, ParameterKind, RepositoryForm,
+    StateMachineForm, VersioningForm,
 };
+use super::world::{Content, World};
 use crate::substrate::ExecutionInfo;
 use crate::substrate::embedded::costs::{Billed, CostRow};
 use crate::substrate::link::Link;
@@ -77,15 +78,15 @@ fn is_loopback(endpoint: &str) -> bool {
 }
 
 /// The raw clients; nothing outside the seeder gets them.
-struct Seeder<'a> {
-    substrate: &'a Substrate,
-    link: &'a Link,
+pub(super) struct Seeder<'a> {
+    pub(super) substrate: &'a Substrate,
+    pub(super) link: &'a Link,
     s3: aws_sdk_s3::Client,
     ecr: aws_sdk_ecr::Client,
-    iam: aws_sdk_iam::Client,
+    pub(super) iam: aws_sdk_iam::Client,
     ssm: aws_sdk_ssm::Client,
     sfn: aws_sdk_sfn::Client,
-    seeded: Seeded,
+    pub(super) seeded: Seeded,
 }
 
 impl<'a> Seeder<'a> {
@@ -119,9 +120,7 @@ impl<'a> Seeder<'a> {
         for (image, manifest) in world.form.images.iter().zip(&world.images) {
             self.image(image, manifest)?;
         }
-        for role in &world.form.roles {
-            self.role(role)?;
-        }
+        self.roles(world)?;
         for parameter in &world.form.parameters {
             self.parameter(parameter)?;
         }
@@ -314,27 +313,6 @@ impl<'a> Seeder<'a> {
         Ok(image.and_then(|image| image.image_manifest))
     }
 
-    fn role(&mut self, role: &RoleForm) -> Result<(), SeedError> {
-        let call = self.link.call("iam", "get-role", &role.name);
-        let request = self.iam.get_role().role_name(&role.name).customize();
-        if self.is_there(call.send(request.interceptor(call.probe()).send()))? {
-            return Ok(());
-        }
-        let trust = serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": {"Service": role.trust_service},
-                "Action": "sts:AssumeRole",
-            }],
-        });
-        let call = self.link.call("iam", "create-role", &role.name);
-        let request =
-            self.iam.create_role().role_name(&role.name).assume_role_policy_document(trust.to_string()).customize();
-        call.send(request.interceptor(call.probe()).send())?;
-        Ok(())
-    }
-
     fn parameter(&mut self, parameter: &ParameterForm) -> Result<(), SeedError> {
         let name = parameter.name.as_str();
         let kind = match parameter.kind {
@@ -463,7 +441,7 @@ fn as_written(execution: &ExecutionForm, there: &ExecutionInfo) -> Result<(), Se
     Err(differs(format!("execution {} ({})", execution.name, there.status)))
 }
 
-fn differs(what: String) -> SeedError {
+pub(super) fn differs(what: String) -> SeedError {
     SeedError::Differs { what }
 }
 

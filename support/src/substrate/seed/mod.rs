@@ -40,9 +40,20 @@
 //! tag = "git-1"
 //! manifest_file = "manifest.json"   # its SHA-256 is the image's digest
 //!
+//! [[policy]]                        # a managed policy; made before all roles
+//! name = "read-own"
+//! document_file = "read-own.json"   # or
+//! # document = { Version = "2012-10-17", Statement = [] }    # a value, or JSON text
+//!
 //! [[role]]
 //! name = "runtime"
 //! trust_service = "ecs-tasks.amazonaws.com"   # who may assume it; that one if left out
+//! attached = ["read-own"]           # names of [[policy]]s; none if left out
+//! permissions_boundary = "edge"     # the name of a [[policy]]; none if left out
+//!
+//! [[role.policy]]                   # a policy that is part of the role above
+//! name = "logs"
+//! document = '''{"Version":"2012-10-17","Statement":[]}'''   # or document_file
 //!
 //! [[parameter]]
 //! name = "/platform/key"
@@ -71,6 +82,11 @@
 //! metric = "UnblendedCost"          # AWS's name; "UnblendedCost" if left out
 //! amount = "12.34"                  # a decimal number
 //! unit = "USD"                      # "USD" if left out; one for each metric
+//!
+//! [[given]]                         # what the environment would say in a rehearsal; nothing is made of it
+//! name = "PLATFORM_IMAGE"
+//! value = "platform:dev"            # or
+//! # path = "../../platform-image"   # something that is there; absolute when it is read
 //! ```
 //!
 //! # What cannot be made everywhere
@@ -81,6 +97,8 @@
 //!   that waits; one that has ended by itself is told as a difference.
 
 mod apply;
+mod forms;
+mod roles;
 mod world;
 
 use std::path::PathBuf;

@@ -1,15 +1,16 @@
 //! A world, read from its folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 
 use super::SeedError;
+use super::forms::{CostForm, ExecutionForm, Form, GivenForm, ObjectForm, PolicyForm, RoleForm, TerraformStateForm};
 use crate::substrate::cost::is_decimal;
 use crate::substrate::embedded::costs::{CostRow, METRICS};
+use crate::substrate::policy_document::plain_document;
 
 /// A world: literals, with the bytes of all files that they name.
 #[derive(Debug, Clone)]
@@ -18,6 +19,11 @@ pub struct World {
     pub(super) objects: Vec<Content>,
     pub(super) images: Vec<String>,
     pub(super) definitions: Vec<String>,
+    /// The managed policies.
+    pub(super) policies: Vec<Policy>,
+    /// The policies that are part of each role, in the order of the roles.
+    pub(super) role_policies: Vec<Vec<Policy>>,
+    pub(super) given: BTreeMap<String, String>,
     pub(super) costs: Vec<CostRow>,
     pub(super) begins: u64,
 }
@@ -32,208 +38,11 @@ pub(super) struct Content {
     pub versions: u32,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Form {
-    pub account: String,
-    pub region: String,
-    pub instant: String,
-    #[serde(default, rename = "bucket")]
-    pub buckets: Vec<BucketForm>,
-    #[serde(default, rename = "object")]
-    pub objects: Vec<ObjectForm>,
-    #[serde(default, rename = "delete_marker")]
-    pub delete_markers: Vec<DeleteMarkerForm>,
-    #[serde(default, rename = "ecr_repository")]
-    pub repositories: Vec<RepositoryForm>,
-    #[serde(default, rename = "ecr_image")]
-    pub images: Vec<ImageForm>,
-    #[serde(default, rename = "role")]
-    pub roles: Vec<RoleForm>,
-    #[serde(default, rename = "parameter")]
-    pub parameters: Vec<ParameterForm>,
-    #[serde(default, rename = "state_machine")]
-    pub state_machines: Vec<StateMachineForm>,
-    #[serde(default, rename = "execution")]
-    pub executions: Vec<ExecutionForm>,
-    #[serde(default, rename = "cost")]
-    pub costs: Vec<CostForm>,
-    #[serde(default, rename = "terraform_state")]
-    pub terraform_states: Vec<TerraformStateForm>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum VersioningForm {
-    #[serde(alias = "Enabled")]
-    Enabled,
-    #[serde(alias = "Suspended")]
-    Suspended,
-    #[default]
-    Never,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BucketForm {
+/// A policy and its document.
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
     pub name: String,
-    #[serde(default)]
-    pub versioning: VersioningForm,
-    #[serde(default = "yes")]
-    pub public_access_blocked: bool,
-    #[serde(default = "aes256")]
-    pub encryption: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ObjectForm {
-    pub bucket: String,
-    pub key: String,
-    pub file: Option<PathBuf>,
-    pub json: Option<serde_json::Value>,
-    pub text: Option<String>,
-    #[serde(default = "one")]
-    pub versions: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DeleteMarkerForm {
-    pub bucket: String,
-    pub key: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RepositoryForm {
-    pub name: String,
-    #[serde(default)]
-    pub immutable: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ImageForm {
-    pub repository: String,
-    pub tag: String,
-    pub manifest_file: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RoleForm {
-    pub name: String,
-    #[serde(default = "ecs_tasks")]
-    pub trust_service: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ParameterForm {
-    pub name: String,
-    #[serde(rename = "type")]
-    pub kind: ParameterKind,
-    pub value: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(super) enum ParameterKind {
-    String,
-    SecureString,
-    StringList,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StateMachineForm {
-    pub name: String,
-    #[serde(default = "states")]
-    pub role: String,
-    pub definition_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TerraformStateForm {
-    pub bucket: String,
-    pub key: String,
-    pub outputs: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
-    pub sensitive: BTreeSet<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExecutionForm {
-    pub state_machine: String,
-    pub name: String,
-    #[serde(default)]
-    pub status: ExecutionState,
-    #[serde(default = "no_input")]
-    pub input: String,
-}
-
-/// The states that AWS's calls can bring an execution into by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum ExecutionState {
-    #[default]
-    Running,
-    Aborted,
-}
-
-impl ExecutionState {
-    /// AWS's word for it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Aborted => "ABORTED",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CostForm {
-    pub day: Date,
-    #[serde(default = "unblended")]
-    pub metric: String,
-    pub amount: String,
-    #[serde(default = "dollars")]
-    pub unit: String,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn aes256() -> String {
-    "AES256".to_owned()
-}
-
-fn ecs_tasks() -> String {
-    "ecs-tasks.amazonaws.com".to_owned()
-}
-
-fn states() -> String {
-    "states".to_owned()
-}
-
-fn no_input() -> String {
-    "{}".to_owned()
-}
-
-fn unblended() -> String {
-    "UnblendedCost".to_owned()
-}
-
-fn dollars() -> String {
-    "USD".to_owned()
+    pub document: serde_json::Value,
 }
 
 /// A machine of one state that passes.
@@ -260,6 +69,12 @@ impl World {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.form.region
+    }
+
+    /// What the environment would say in a rehearsal, by name; a path is absolute.
+    #[must_use]
+    pub fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
     }
 
     /// When the world begins, as it is written.
@@ -302,7 +117,10 @@ impl Reader {
                 None => Ok(PASSING_MACHINE.to_owned()),
             })
             .collect::<Result<_, _>>()?;
-        Ok(World { form, objects, images, definitions, costs, begins })
+        let policies = self.policies(&form.policies)?;
+        let role_policies = form.roles.iter().map(|role| self.policies(&role.policies)).collect::<Result<_, _>>()?;
+        let given = self.given(&form.given)?;
+        Ok(World { form, objects, images, definitions, policies, role_policies, given, costs, begins })
     }
 
     fn instant(&self, instant: &str) -> Result<jiff::Timestamp, SeedError> {
@@ -326,7 +144,59 @@ impl Reader {
                 return Err(self.wrong(format!("there is no [[ecr_repository]] named `{repository}`")));
             }
         }
+        for role in &form.roles {
+            check_role(form, role).map_err(|why| self.wrong(format!("[[role]] `{}`: {why}", role.name)))?;
+        }
         Ok(())
+    }
+
+    /// Policies, each with its document; a name may stand there once.
+    fn policies(&self, forms: &[PolicyForm]) -> Result<Vec<Policy>, SeedError> {
+        let mut policies: Vec<Policy> = Vec::new();
+        for PolicyForm { name, document_file, document } in forms {
+            let wrong = |why: &str| self.wrong(format!("policy `{name}` {why}"));
+            if policies.iter().any(|known| known.name == *name) {
+                return Err(wrong("is there twice"));
+            }
+            let text = match (document_file, document) {
+                (Some(file), None) => self.text(file)?,
+                (None, Some(serde_json::Value::String(text))) => text.clone(),
+                (None, Some(value)) => value.to_string(),
+                _ => return Err(wrong("needs document or document_file, and not both")),
+            };
+            let document = plain_document(&text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+            policies.push(Policy { name: name.clone(), document });
+        }
+        Ok(policies)
+    }
+
+    fn given(&self, forms: &[GivenForm]) -> Result<BTreeMap<String, String>, SeedError> {
+        let mut given = BTreeMap::new();
+        for GivenForm { name, value, path } in forms {
+            let wrong = |why: &str| self.wrong(format!("[[given]] `{name}` {why}"));
+            if !is_variable(name) {
+                return Err(wrong("is no name of a variable: letters, digits and _, no digit first"));
+            }
+            let said = match (value, path) {
+                (Some(value), None) => value.clone(),
+                (None, Some(path)) => self.absolute(path)?.ok_or_else(|| wrong("has a path that is no UTF-8 text"))?,
+                _ => return Err(wrong("needs value or path, and not both")),
+            };
+            if given.insert(name.clone(), said).is_some() {
+                return Err(wrong("is there twice"));
+            }
+        }
+        Ok(given)
+    }
+
+    /// The absolute path of something that is there, outside of the world's folder too; none where it is no UTF-8.
+    fn absolute(&self, path: &Path) -> Result<Option<String>, SeedError> {
+        if !path.is_relative() {
+            return Err(self.wrong(format!("{} is not relative to the world's folder", path.display())));
+        }
+        let joined = self.folder.join(path);
+        let found = std::fs::canonicalize(&joined).map_err(|source| SeedError::Read { path: joined, source })?;
+        Ok(found.to_str().map(str::to_owned))
     }
 
     fn check_executions(&self, form: &Form) -> Result<(), SeedError> {
@@ -442,6 +312,21 @@ impl Reader {
     fn wrong(&self, message: impl Into<String>) -> SeedError {
         SeedError::Form { path: self.path.clone(), message: message.into() }
     }
+}
+
+/// The managed policies that a role names must be in the world.
+fn check_role(form: &Form, role: &RoleForm) -> Result<(), String> {
+    for policy in role.attached.iter().chain(&role.permissions_boundary) {
+        if !form.policies.iter().any(|known| known.name == *policy) {
+            return Err(format!("there is no [[policy]] named `{policy}`"));
+        }
+    }
+    Ok(())
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 fn terraform_type(value: &serde_json::Value) -> Option<serde_json::Value> {
