@@ -4,6 +4,7 @@
 pub mod command;
 pub mod evidence;
 pub mod harness;
+pub mod image;
 pub mod plan;
 pub mod registry;
 pub mod run;

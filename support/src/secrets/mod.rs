@@ -65,3 +65,19 @@ pub fn scan_json(value: &serde_json::Value) -> Vec<Hit> {
 pub fn scan_bytes(bytes: &[u8]) -> Vec<Hit> {
     built_in().map_or_else(|_| unreadable(), |book| book.scan_bytes(bytes))
 }
+
+/// The rule by which a name alone says that what it stands for is a secret: `API_KEY` does, `API_KEY_HEADER` does not.
+#[must_use]
+pub fn rule_of_name(name: &str) -> Option<String> {
+    built_in().map_or_else(|_| Some(RULES_UNREADABLE.to_owned()), |book| book.rule_of_name(name).map(str::to_owned))
+}
+
+/// The rule by which a value is a secret because of its name, however short or plain it is: a default credential. Places that are
+/// left open, and whatever else the rule book allows, are none.
+#[must_use]
+pub fn rule_of_named_value(name: &str, value: &str) -> Option<String> {
+    built_in().map_or_else(
+        |_| Some(RULES_UNREADABLE.to_owned()),
+        |book| book.rule_of_named_value(name, value).map(str::to_owned),
+    )
+}

@@ -232,6 +232,25 @@ impl RuleBook {
         if taken.is_empty() || self.allows(Some(key), value) { Vec::new() } else { taken }
     }
 
+    /// The rule by which `key` alone says that its value is a secret: it ends in what the rule looks for. `API_KEY` does,
+    /// `API_KEY_HEADER` does not. Rules that ask for a form of value are not about names.
+    pub(super) fn rule_of_name(&self, key: &str) -> Option<&str> {
+        let words = words_of_key(key);
+        let words = words.trim_end_matches('_');
+        let tails = || words.match_indices('_').filter_map(|(at, _)| words.get(at + 1..)).chain([words]);
+        let whole = |form: &Regex, tail: &str| form.find(tail).is_some_and(|found| found.range() == (0..tail.len()));
+        let says = |rule: &&Keyed| rule.value.is_none() && tails().any(|tail| whole(&rule.key, tail));
+        self.keyed.iter().find(says).map(|rule| rule.id.as_str())
+    }
+
+    /// The rule by which `value` is a secret because `key` says so, however short or plain it is. What an allowance takes is none,
+    /// nor is a count of many: `MAX_TOKENS=512`.
+    pub(super) fn rule_of_named_value(&self, key: &str, value: &str) -> Option<&str> {
+        let rule = self.rule_of_name(key)?;
+        let counts = key.ends_with(['s', 'S']) && value.bytes().all(|byte| byte.is_ascii_digit());
+        (!value.is_empty() && !counts && !self.allows(Some(key), value)).then_some(rule)
+    }
+
     fn allows(&self, key: Option<&str>, value: &str) -> bool {
         self.allowed.iter().any(|allow| {
             let of_this_key = match (&allow.key, key) {
