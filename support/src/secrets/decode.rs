@@ -25,7 +25,7 @@ pub(super) struct Layer {
 
 /// The patterns that find encoded runs. Loaded with the rule book, so that a mistake in them is an error at load.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     base64_run: Regex,
     percent_run: Regex,
 }
@@ -77,7 +77,7 @@ fn to_standard(run: &[u8]) -> Vec<u8> {
 
 /// What a run says when it is read as base64 from each of the four places where a group may begin: the run may go on from
 /// text that only looks like base64.
-fn base64_readings(run: &str) -> Vec<String> {
+pub(crate) fn base64_readings(run: &str) -> Vec<String> {
     let standard = to_standard(run.as_bytes());
     let mut readings = Vec::new();
     for start in 0..4 {

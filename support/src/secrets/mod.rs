@@ -19,6 +19,10 @@ mod shape;
 
 pub use rules::{RuleBook, RuleFileError};
 
+pub(crate) use decode::base64_readings;
+pub(crate) use rules::{FARTHEST, Pairing, Token};
+pub(crate) use shape::{looks_random, words_of_key};
+
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -44,7 +48,7 @@ impl fmt::Display for Hit {
 }
 
 /// The rules that are built in, read once.
-fn built_in() -> Result<&'static RuleBook, &'static RuleFileError> {
+pub(crate) fn built_in() -> Result<&'static RuleBook, &'static RuleFileError> {
     static BOOK: OnceLock<Result<RuleBook, RuleFileError>> = OnceLock::new();
     BOOK.get_or_init(|| RuleBook::parse(include_str!("rules.toml"))).as_ref()
 }

@@ -43,6 +43,12 @@ pub enum RuleFileError {
         /// The entry at fault.
         id: String,
     },
+    /// A token that would reach farther than streams are looked at.
+    #[error("rule {id}: `before` and `after` may be at most {FARTHEST}; shorten them")]
+    TooFar {
+        /// The entry at fault.
+        id: String,
+    },
     /// Two entries with one id.
     #[error("entry {id}: the id is used twice; rename one")]
     Twice {
@@ -73,7 +79,24 @@ struct TokenEntry {
     pattern: String,
     #[serde(default)]
     test: Test,
+    #[serde(default)]
+    literals: Vec<String>,
+    #[serde(default = "default_before")]
+    before: usize,
+    #[serde(default = "default_after")]
+    after: usize,
 }
+
+fn default_before() -> usize {
+    512
+}
+
+fn default_after() -> usize {
+    FARTHEST
+}
+
+/// How far a match may reach from its literal.
+pub(crate) const FARTHEST: usize = 8192;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +107,8 @@ struct KeyedEntry {
     value: Option<String>,
     minimum: usize,
     test: Test,
+    #[serde(default)]
+    words: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,10 +151,14 @@ impl Test {
 }
 
 #[derive(Debug)]
-struct Token {
-    id: String,
-    pattern: Regex,
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) pattern: Regex,
     test: Test,
+    /// One of them stands in each match; none: nothing is known.
+    pub(crate) literals: Vec<String>,
+    /// How far a match may begin before its literal, and end behind it.
+    pub(crate) reach: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -139,6 +168,7 @@ struct Keyed {
     value: Option<Regex>,
     minimum: usize,
     test: Test,
+    words: Vec<String>,
 }
 
 /// Something harmless that a rule would take.
@@ -160,14 +190,14 @@ pub struct RuleBook {
     token_set: RegexSet,
     keyed: Vec<Keyed>,
     pub(super) allowed: Vec<Allow>,
-    pub(super) decoder: Decoder,
-    pub(super) assignment: Regex,
-    pub(super) assigned: Regex,
+    pub(crate) decoder: Decoder,
+    pub(crate) assignment: Regex,
+    pub(crate) assigned: Regex,
 }
 
 /// How sure it is that a pair of words is a key and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pairing {
+pub(crate) enum Pairing {
     /// A member of a JSON object, `key=value`, or a value in quotation marks.
     Certain,
     /// `key: value` in prose: only a value that looks like chance counts.
@@ -209,8 +239,7 @@ impl RuleBook {
                 let whole = captures.get(0);
                 let secret = captures.iter().skip(1).flatten().next().or(whole);
                 if let Some(secret) = secret
-                    && token.test.passes(secret.as_str())
-                    && !self.allows(None, secret.as_str())
+                    && self.takes(token, secret.as_str())
                 {
                     found(&token.id, secret.start());
                 }
@@ -218,8 +247,29 @@ impl RuleBook {
         }
     }
 
+    /// The token rules, for those who look for them in another way.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// For each keyed rule the words of which one stands in its keys, the shortest value, and whether white space may stand in it.
+    pub(crate) fn keyed(&self) -> impl Iterator<Item = (&[String], usize, bool)> {
+        self.keyed.iter().map(|rule| (rule.words.as_slice(), rule.minimum, rule.test != Test::Random))
+    }
+
+    /// Whether some keyed rule is about this key.
+    pub(crate) fn is_about_key(&self, key: &str) -> bool {
+        let words = words_of_key(key);
+        self.keyed.iter().any(|rule| rule.key.is_match(&words))
+    }
+
+    /// Whether the secret part of a match of `token` is one.
+    pub(crate) fn takes(&self, token: &Token, secret: &str) -> bool {
+        token.test.passes(secret) && !self.allows(None, secret)
+    }
+
     /// The rules by which `value` is a secret because of its key.
-    pub(super) fn rules_for_pair(&self, key: &str, value: &str, pairing: Pairing) -> Vec<&str> {
+    pub(crate) fn rules_for_pair(&self, key: &str, value: &str, pairing: Pairing) -> Vec<&str> {
         let words = words_of_key(key);
         let takes = |rule: &Keyed| {
             value.chars().count() >= rule.minimum
@@ -266,7 +316,11 @@ impl RuleBook {
 impl Token {
     fn read(entry: TokenEntry) -> Result<Self, RuleFileError> {
         let pattern = search_pattern(&entry.id, &entry.pattern)?;
-        Ok(Self { id: entry.id, pattern, test: entry.test })
+        if entry.before > FARTHEST || entry.after > FARTHEST {
+            return Err(RuleFileError::TooFar { id: entry.id });
+        }
+        let reach = (entry.before, entry.after);
+        Ok(Self { id: entry.id, pattern, test: entry.test, literals: entry.literals, reach })
     }
 }
 
@@ -274,7 +328,7 @@ impl Keyed {
     fn read(entry: KeyedEntry) -> Result<Self, RuleFileError> {
         let key = search_pattern(&entry.id, &entry.key)?;
         let value = entry.value.as_deref().map(|form| search_pattern(&entry.id, form)).transpose()?;
-        Ok(Self { key, value, minimum: entry.minimum, test: entry.test, id: entry.id })
+        Ok(Self { key, value, minimum: entry.minimum, test: entry.test, id: entry.id, words: entry.words })
     }
 }
 

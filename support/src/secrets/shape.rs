@@ -10,22 +10,28 @@ const LONGEST_WORD: usize = 24;
 const LEAST_ENTROPY: f64 = 2.5;
 
 /// The key in lower-case words joined by `_`: `clientSecret`, `client-secret`, `CLIENT_SECRET` → `client_secret`.
-pub(super) fn words_of_key(key: &str) -> String {
+pub(crate) fn words_of_key(key: &str) -> String {
     let mut words = String::with_capacity(key.len() + 4);
-    let characters: Vec<char> = key.chars().collect();
-    for (index, &character) in characters.iter().enumerate() {
+    let mut before: Option<char> = None;
+    let mut rest = key.chars().peekable();
+    while let Some(character) = rest.next() {
+        let was = before.replace(character);
         if !character.is_alphanumeric() {
             push_break(&mut words);
             continue;
         }
-        let before = index.checked_sub(1).and_then(|i| characters.get(i));
-        let after = characters.get(index + 1);
-        let rises = before.is_some_and(|c| c.is_lowercase() || c.is_ascii_digit());
-        let ends_capitals = before.is_some_and(|c| c.is_uppercase()) && after.is_some_and(|c| c.is_lowercase());
-        if character.is_uppercase() && (rises || ends_capitals) {
-            push_break(&mut words);
+        if character.is_uppercase() {
+            let rises = was.is_some_and(|c| c.is_lowercase() || c.is_ascii_digit());
+            let ends_capitals = was.is_some_and(char::is_uppercase) && rest.peek().is_some_and(|c| c.is_lowercase());
+            if rises || ends_capitals {
+                push_break(&mut words);
+            }
         }
-        words.extend(character.to_lowercase());
+        if character.is_ascii() {
+            words.push(character.to_ascii_lowercase());
+        } else {
+            words.extend(character.to_lowercase());
+        }
     }
     words
 }
@@ -38,22 +44,28 @@ fn push_break(words: &mut String) {
 
 /// Shannon entropy of the text, in bits for each character.
 pub(super) fn entropy(text: &str) -> f64 {
-    let mut counts: BTreeMap<char, u32> = BTreeMap::new();
+    let mut ascii = [0_u32; 128];
+    let mut others: BTreeMap<char, u32> = BTreeMap::new();
+    let mut total = 0_u32;
     for character in text.chars() {
-        *counts.entry(character).or_insert(0) += 1;
+        total += 1;
+        match ascii.get_mut(character as usize) {
+            Some(count) => *count += 1,
+            None => *others.entry(character).or_insert(0) += 1,
+        }
     }
-    let total: u32 = counts.values().sum();
-    counts.values().map(|&count| f64::from(count) / f64::from(total)).map(|share| -share * share.log2()).sum()
+    let counts = ascii.iter().chain(others.values()).filter(|count| **count > 0);
+    counts.map(|&count| f64::from(count) / f64::from(total)).map(|share| -share * share.log2()).sum()
 }
 
 /// Whether a value looks made by chance: no white space, enough entropy, and at least one piece between separators that is
 /// no word, no number and no word with a small number behind it.
-pub(super) fn looks_random(value: &str) -> bool {
+pub(crate) fn looks_random(value: &str) -> bool {
     !value.contains(char::is_whitespace)
-        && entropy(value) >= LEAST_ENTROPY
         && value
             .split(|c: char| !(c.is_alphanumeric() || matches!(c, '+' | '~' | '!' | '$' | '%' | '^' | '*' | '#')))
             .any(is_no_word)
+        && entropy(value) >= LEAST_ENTROPY
 }
 
 fn is_no_word(piece: &str) -> bool {

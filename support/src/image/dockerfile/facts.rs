@@ -149,10 +149,10 @@ fn is_whole_tree(path: &str) -> bool {
     parts.iter().all(|part| is_wild(part))
 }
 
-/// `*`, `?*`, `[!x]*`: takes nearly every name.
+/// `*`, `?*`, `[^x]*`: takes nearly every name.
 fn is_wild(part: &str) -> bool {
     let mut rest = part;
-    while let Some(open) = rest.find("[!").or_else(|| rest.find("[^")) {
+    while let Some(open) = rest.find("[^") {
         let (before, class) = rest.split_at(open);
         let after = class.find(']').and_then(|end| class.get(end + 1..));
         let (Some(after), true) = (after, before.chars().all(|c| matches!(c, '*' | '?'))) else {
