@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::link::{Call, Link};
+use crate::image::Credentials;
+
 use super::reply::{CallError, CallErrorKind, Reply};
 
 /// Whether a tag can be moved to another image.
@@ -126,6 +130,25 @@ impl Ecr {
             registry_id: image.registry_id,
             media_type: image.image_manifest_media_type,
         }))
+    }
+}
+
+impl Ecr {
+    /// What ECR's registry asks for (`get-authorization-token`); it is good for some hours.
+    ///
+    /// # Errors
+    /// See [`CallErrorKind`]; `Malformed` when the token is none.
+    pub fn credentials(&self) -> Result<Reply<Credentials>, CallError> {
+        let call = self.link.call("ecr", "get-authorization-token", "-");
+        let request = self.client.get_authorization_token().customize();
+        let reply = call.send(request.interceptor(call.probe()).send())?;
+        let mut given = reply.value.authorization_data.unwrap_or_default().into_iter();
+        let token = call.required("authorizationToken", given.next().and_then(|data| data.authorization_token))?;
+        // What cannot be read is not repeated: it may be most of a password.
+        let decoded = BASE64.decode(token).map_err(|_| call.malformed("the token is no base64"))?;
+        let text = String::from_utf8(decoded).map_err(|_| call.malformed("the token is no text"))?;
+        let (user, password) = text.split_once(':').ok_or_else(|| call.malformed("the token has no colon"))?;
+        Ok(call.reply(Credentials { user: user.to_owned(), password: password.to_owned() }))
     }
 }
 

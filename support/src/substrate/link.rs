@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::classify;
 use super::reply::{CallError, CallErrorKind, Reply};
@@ -29,7 +29,7 @@ const REQUEST_ID_HEADERS: [&str; 3] = ["x-amz-request-id", "x-amzn-requestid", "
 /// What all clients of one substrate share: the runtime that carries their calls, the time limit,
 /// and the count of requests.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     runtime: Option<Runtime>,
     limit: Duration,
     sent: Arc<AtomicU64>,
@@ -38,7 +38,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Starts the private runtime.
-    pub(super) fn start(limit: Duration) -> std::io::Result<Self> {
+    pub(crate) fn start(limit: Duration) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("phasegate-aws")
@@ -48,30 +48,36 @@ impl Link {
     }
 
     /// How many requests were sent, retries included.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
 
     /// How long calls took in all, as those who made them waited.
-    pub(super) fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         Duration::from_nanos(self.waited.load(Ordering::SeqCst))
     }
 
     /// Runs `future` to its end without a time limit: only for work that sends nothing.
-    pub(super) fn wait<F: Future>(&self, future: F) -> Option<F::Output> {
+    pub(crate) fn wait<F: Future>(&self, future: F) -> Option<F::Output> {
         self.runtime.as_ref().map(|runtime| runtime.block_on(future))
     }
 
     /// Begins one call; its time limit runs from here.
-    pub(super) fn call(&self, service: &'static str, operation: &'static str, target: impl Into<String>) -> Call<'_> {
+    pub(crate) fn call(&self, service: &'static str, operation: &'static str, target: impl Into<String>) -> Call<'_> {
         Call {
             link: self,
             service,
             operation,
             target: target.into(),
             probe: Probe::new(Arc::clone(&self.sent)),
+            limit: self.limit,
             began: Instant::now(),
         }
+    }
+
+    /// The runtime, for work that goes on beside a call.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone())
     }
 }
 
@@ -86,7 +92,7 @@ impl Drop for Link {
 
 /// Watches the attempts of one call from inside the SDK.
 #[derive(Debug, Clone)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     seen: Arc<Seen>,
     sent: Arc<AtomicU64>,
 }
@@ -110,6 +116,11 @@ struct Answer {
 impl Probe {
     fn new(sent: Arc<AtomicU64>) -> Self {
         Self { seen: Arc::new(Seen { attempts: AtomicU32::new(0), answer: Mutex::new(Answer::default()) }), sent }
+    }
+
+    fn count(&self) {
+        self.seen.attempts.fetch_add(1, Ordering::SeqCst);
+        self.sent.fetch_add(1, Ordering::SeqCst);
     }
 
     fn attempts(&self) -> u32 {
@@ -136,8 +147,7 @@ impl Intercept for Probe {
         _components: &RuntimeComponents,
         _cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.seen.attempts.fetch_add(1, Ordering::SeqCst);
-        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.count();
         // An attempt without an answer must not show the answer of the one before it.
         self.keep(Answer::default());
         Ok(())
@@ -187,23 +197,35 @@ fn broken_xml(body: &[u8]) -> Option<String> {
 }
 
 /// One call under way.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     link: &'a Link,
     service: &'static str,
     operation: &'static str,
     target: String,
     probe: Probe,
+    limit: Duration,
     began: Instant,
 }
 
 impl Call<'_> {
+    /// It may take longer than others, or less long.
+    pub(crate) fn lasting(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// It was sent once more, by a client that the probe does not watch.
+    pub(crate) fn sent(&self) {
+        self.probe.count();
+    }
+
     /// The interceptor that the SDK operation of this call must carry.
-    pub(super) fn probe(&self) -> Probe {
+    pub(crate) fn probe(&self) -> Probe {
         self.probe.clone()
     }
 
     /// Sends the call and waits for its typed answer.
-    pub(super) fn send<O, E>(
+    pub(crate) fn send<O, E>(
         &self,
         request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     ) -> Result<Reply<O>, CallError>
@@ -223,8 +245,8 @@ impl Call<'_> {
     }
 
     /// Waits for `future` within what is left of this call's time.
-    pub(super) fn within_limit<F: Future>(&self, future: F) -> Result<F::Output, CallError> {
-        let left = self.link.limit.saturating_sub(self.began.elapsed());
+    pub(crate) fn within_limit<F: Future>(&self, future: F) -> Result<F::Output, CallError> {
+        let left = self.limit.saturating_sub(self.began.elapsed());
         let Some(runtime) = self.link.runtime.as_ref() else {
             return Err(self.error(CallErrorKind::Refused, "the substrate is closed"));
         };
@@ -233,18 +255,18 @@ impl Call<'_> {
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.link.waited.fetch_add(took, Ordering::SeqCst);
         answer.map_err(|_elapsed| {
-            let limit = self.link.limit;
+            let limit = self.limit;
             self.error(CallErrorKind::TimedOut, format!("no answer within {limit:?}"))
         })
     }
 
     /// The answer, with what is known about the call.
-    pub(super) fn reply<T>(&self, value: T) -> Reply<T> {
+    pub(crate) fn reply<T>(&self, value: T) -> Reply<T> {
         Reply { value, request_id: self.probe.answer().request_id, attempts: self.probe.attempts() }
     }
 
     /// An error of this call.
-    pub(super) fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
+    pub(crate) fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
         let answer = self.probe.answer();
         CallError {
             kind,
@@ -259,7 +281,7 @@ impl Call<'_> {
     }
 
     /// An answer that contradicts itself or lacks what AWS always sends.
-    pub(super) fn malformed(&self, message: impl Into<String>) -> CallError {
+    pub(crate) fn malformed(&self, message: impl Into<String>) -> CallError {
         self.error(CallErrorKind::Malformed, message)
     }
 
@@ -276,7 +298,7 @@ impl Call<'_> {
     }
 
     /// A field that AWS always sends.
-    pub(super) fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, CallError> {
+    pub(crate) fn required<T>(&self, field: &str, value: Option<T>) -> Result<T, CallError> {
         value.ok_or_else(|| self.malformed(format!("the answer has no {field}")))
     }
 }

@@ -8,13 +8,13 @@
 //! Lanes get readers. There is no delete and no overwrite (law 3): the one write is a conditional
 //! put, which only the evidence door can reach. The raw SDK clients do not leave this module.
 
-mod classify;
+pub(crate) mod classify;
 mod cost;
 mod ecr;
 pub mod embedded;
 mod iam;
 mod iam_simulate;
-mod link;
+pub(crate) mod link;
 mod policy_document;
 pub mod reply;
 mod s3;
@@ -44,7 +44,7 @@ pub use policy_document::{PolicyDocumentError, policy_document};
 pub use s3::{BucketHead, Listing, ObjectBody, ObjectEntry, ObjectHead, S3, VersionEntry, Versioning};
 pub use s3_put::PutDone;
 pub use sfn::{ExecutionEntry, ExecutionInfo, Sfn, StateMachineEntry, StateMachineInfo};
-pub use ssm::{ParameterInfo, Ssm};
+pub use ssm::{ParameterInfo, ReadableParameter, Ssm};
 pub use sts::Identity;
 
 use embedded::{EmbeddedWorld, WorldError};

@@ -56,6 +56,15 @@ pub fn apply(substrate: &Substrate, world: &World) -> Result<Seeded, SeedError> 
     Ok(seeder.seeded)
 }
 
+/// Tells ECR of an image that was pushed to the registry that stands in for its own. ECR itself needs no telling, and is never told.
+///
+/// # Errors
+/// When the substrate may not be seeded, when the tag stands for another image already, or when a call fails.
+pub fn image_arrived(substrate: &Substrate, repository: &str, tag: &str, manifest: &str) -> Result<(), SeedError> {
+    allowed(substrate)?;
+    Seeder::new(substrate).image_as(repository, tag, manifest)
+}
+
 /// Refuses everything but embedded worlds and servers on this machine.
 fn allowed(substrate: &Substrate) -> Result<(), SeedError> {
     let refused = |what: &str| Err(SeedError::NotALoopback { what: what.to_owned() });
@@ -280,7 +289,10 @@ impl<'a> Seeder<'a> {
     }
 
     fn image(&mut self, image: &ImageForm, manifest: &str) -> Result<(), SeedError> {
-        let (repository, tag) = (image.repository.as_str(), image.tag.as_str());
+        self.image_as(&image.repository, &image.tag, manifest)
+    }
+
+    fn image_as(&mut self, repository: &str, tag: &str, manifest: &str) -> Result<(), SeedError> {
         match self.substrate.ecr().describe_image(repository, tag) {
             Ok(_) => {
                 if self.manifest(repository, tag)?.as_deref() != Some(manifest) {

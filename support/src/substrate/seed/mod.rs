@@ -103,7 +103,7 @@ mod world;
 
 use std::path::PathBuf;
 
-pub use apply::{Seeded, apply};
+pub use apply::{Seeded, apply, image_arrived};
 pub use world::World;
 
 use super::embedded::WorldError;

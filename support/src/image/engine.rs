@@ -1,0 +1,441 @@
+//! Docker Engine, by its API.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    BuildImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
+use bollard::{Docker, body_full};
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use crate::substrate::link::{Call, Link};
+use crate::substrate::reply::{CallError, CallErrorKind, Reply};
+
+/// The service's name in errors and sources of observations.
+pub(super) const SERVICE: &str = "docker";
+
+/// The time that a build may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// The time that a push, or the reading of a whole image, may take.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How much of a build's log is kept: its end, in characters.
+const LOG_KEPT: usize = 16_384;
+
+/// A container engine.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) docker: Docker,
+    pub(super) link: Arc<Link>,
+    /// What was built here: names and ids.
+    made: Mutex<Vec<String>>,
+}
+
+/// What the engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Its version, `28.2.2`.
+    pub version: String,
+    /// The API's version, `1.41`.
+    pub api_version: String,
+    /// `linux`.
+    pub os: String,
+    /// `amd64`.
+    pub arch: String,
+}
+
+/// An image to build.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// The context, as an uncompressed tar.
+    pub context: Vec<u8>,
+    /// The Dockerfile's path in the context.
+    pub dockerfile: String,
+    /// The reference that the image gets.
+    pub reference: String,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// The image's id, where there is one.
+    pub image_id: Option<String>,
+    /// Why there is none.
+    pub error: Option<String>,
+    /// The end of the log.
+    pub log: String,
+}
+
+/// What came of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// What was pushed.
+    pub reference: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What an image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// Its id: the digest of its configuration, or of its manifest where the engine keeps images so.
+    pub id: String,
+    /// Digests under which registries know it, `host/name@sha256:…`, sorted.
+    pub repo_digests: Vec<String>,
+    /// Its environment, by name.
+    pub env: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its user; empty for root.
+    pub user: String,
+    /// Its entrypoint and command.
+    pub starts: Vec<String>,
+    /// The digests of its layers, unpacked, from the lowest.
+    pub layers: Vec<String>,
+    /// `linux/amd64`.
+    pub platform: String,
+    /// Its size in bytes.
+    pub size: i64,
+}
+
+/// One step of an image's history, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// The instruction.
+    pub created_by: String,
+    /// A comment, where there is one.
+    pub comment: String,
+    /// How much it added, in bytes.
+    pub size: i64,
+}
+
+/// What a registry asks for. It is shown nowhere.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The user, `AWS` for ECR.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The engine that `DOCKER_HOST` names, else the one of this machine.
+    ///
+    /// # Errors
+    /// `Unreachable` when none answers.
+    pub(crate) fn open(link: Arc<Link>) -> Result<Self, CallError> {
+        let call = link.call(SERVICE, "version", host());
+        let docker = Docker::connect_with_defaults().map_err(|error| named(&call, error))?;
+        let docker = call.within_limit(docker.negotiate_version())?.map_err(|error| named(&call, error))?;
+        drop(call);
+        let engine = Self { docker, link, made: Mutex::new(Vec::new()) };
+        engine.info()?;
+        Ok(engine)
+    }
+
+    /// What the engine says of itself (`docker version`).
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn info(&self) -> Result<Reply<EngineInfo>, CallError> {
+        let call = self.link.call(SERVICE, "version", host());
+        let version = finish(&call, self.docker.version())?;
+        Ok(call.reply(EngineInfo {
+            version: version.version.unwrap_or_default(),
+            api_version: version.api_version.unwrap_or_default(),
+            os: version.os.unwrap_or_default(),
+            arch: version.arch.unwrap_or_default(),
+        }))
+    }
+
+    /// Builds an image by the engine's own builder. A build that fails is an answer: it says why.
+    ///
+    /// # Errors
+    /// When the engine does not answer to the end.
+    pub fn build(&self, build: Build) -> Result<Reply<Built>, CallError> {
+        let call = self.link.call(SERVICE, "build", build.reference.as_str()).lasting(BUILD_LIMIT);
+        let args: HashMap<&str, &str> =
+            build.args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let options = BuildImageOptionsBuilder::default()
+            .dockerfile(&build.dockerfile)
+            .t(&build.reference)
+            .rm(true)
+            .forcerm(true)
+            .buildargs(&args)
+            .build();
+        let body = body_full(Bytes::from(build.context));
+        let said = async {
+            let mut stream = self.docker.build_image(options, None, Some(body));
+            let mut built = Built { image_id: None, error: None, log: String::new() };
+            while let Some(step) = stream.next().await {
+                match step {
+                    Ok(info) => {
+                        built.log.push_str(info.stream.as_deref().unwrap_or_default());
+                        if let Some(id) = info.aux.and_then(|aux| aux.id) {
+                            built.image_id = Some(id);
+                        }
+                        if let Some(detail) = info.error_detail {
+                            built.error = Some(detail.message.unwrap_or_else(|| "no reason given".to_owned()));
+                        }
+                    }
+                    Err(Error::DockerStreamError { error }) => built.error = Some(error),
+                    // A Dockerfile that the engine does not take is refused before the first step.
+                    Err(Error::DockerResponseServerError { status_code: 400 | 404 | 500, message }) => {
+                        built.error = Some(message);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(built)
+        };
+        let mut built = finish(&call, said)?;
+        built.log = end_of(&built.log, LOG_KEPT);
+        if let Some(id) = &built.image_id {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.extend([build.reference.clone(), id.clone()]);
+        }
+        if built.image_id.is_none() && built.error.is_none() {
+            return Err(call.malformed("the build ended without an image and without an error"));
+        }
+        Ok(call.reply(built))
+    }
+
+    /// What an image says of itself (`docker image inspect`).
+    ///
+    /// # Errors
+    /// `NotFound` when the engine does not have it.
+    pub fn inspect(&self, reference: &str) -> Result<Reply<ImageFacts>, CallError> {
+        let call = self.link.call(SERVICE, "image inspect", reference);
+        let image = finish(&call, self.docker.inspect_image(reference))?;
+        let config = image.config.unwrap_or_default();
+        let mut repo_digests = image.repo_digests.unwrap_or_default();
+        repo_digests.sort();
+        let starts = config.entrypoint.unwrap_or_default().into_iter().chain(config.cmd.unwrap_or_default()).collect();
+        Ok(call.reply(ImageFacts {
+            id: call.required("Id", image.id)?,
+            repo_digests,
+            env: config.env.unwrap_or_default().iter().map(|entry| pair(entry)).collect(),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            user: config.user.unwrap_or_default(),
+            starts,
+            layers: call.required("RootFS", image.root_fs)?.layers.unwrap_or_default(),
+            platform: format!(
+                "{}/{}",
+                call.required("Os", image.os)?,
+                call.required("Architecture", image.architecture)?
+            ),
+            size: image.size.unwrap_or_default(),
+        }))
+    }
+
+    /// How an image was made (`docker history`).
+    ///
+    /// # Errors
+    /// `NotFound` when the engine does not have it.
+    pub fn history(&self, reference: &str) -> Result<Reply<Vec<HistoryEntry>>, CallError> {
+        let call = self.link.call(SERVICE, "history", reference);
+        let entries = finish(&call, self.docker.image_history(reference))?;
+        Ok(call.reply(
+            entries
+                .into_iter()
+                .map(|entry| HistoryEntry { created_by: entry.created_by, comment: entry.comment, size: entry.size })
+                .collect(),
+        ))
+    }
+
+    /// Reads a whole image (`docker save`) as a stream: `read` gets it, and what it gives comes back.
+    ///
+    /// # Errors
+    /// When the engine does not have the image. What breaks on the way, `read` meets as an error of its reader.
+    pub fn save<R>(&self, reference: &str, read: impl FnOnce(&mut dyn Read) -> R) -> Result<Reply<R>, CallError> {
+        let call = self.link.call(SERVICE, "save", reference).lasting(TRANSFER_LIMIT);
+        // The stream says too late that there is no such image.
+        finish(&call, self.docker.inspect_image(reference))?;
+        let Some(handle) = self.link.handle() else {
+            return Err(call.error(CallErrorKind::Refused, "the engine is closed"));
+        };
+        let stream = self.docker.export_image(reference).map_err(std::io::Error::other).boxed();
+        let mut reader = SyncIoBridge::new_with_handle(StreamReader::new(stream), handle);
+        Ok(call.reply(read(&mut reader)))
+    }
+
+    /// Gives an image one more reference.
+    ///
+    /// # Errors
+    /// `NotFound` when the engine does not have it.
+    pub fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<Reply<()>, CallError> {
+        let call = self.link.call(SERVICE, "tag", format!("{repository}:{tag}"));
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        finish(&call, self.docker.tag_image(image, Some(options)))?;
+        Ok(call.reply(()))
+    }
+
+    /// Takes a reference away again, and with the last one the image.
+    ///
+    /// # Errors
+    /// `NotFound` when the engine does not have it.
+    pub fn untag(&self, reference: &str) -> Result<Reply<()>, CallError> {
+        let call = self.link.call(SERVICE, "rmi", reference);
+        let options = RemoveImageOptionsBuilder::default().force(false).noprune(true).build();
+        finish(&call, self.docker.remove_image(reference, Some(options), None))?;
+        Ok(call.reply(()))
+    }
+
+    /// Takes away what was built here, and says what could not be: a rehearsal leaves nothing in an engine.
+    pub fn tidy(&self) -> Vec<CallError> {
+        let made = self.made();
+        self.take_away(&made)
+    }
+
+    /// What was built here, by name and id.
+    #[must_use]
+    pub fn made(&self) -> Vec<String> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes away images that a rehearsal has built, and says what could not be.
+    pub fn take_away(&self, images: &[String]) -> Vec<CallError> {
+        let mut left = Vec::new();
+        for image in images {
+            let call = self.link.call(SERVICE, "rmi", image.as_str());
+            let options = RemoveImageOptionsBuilder::default().force(true).noprune(false).build();
+            match finish(&call, self.docker.remove_image(image, Some(options), None)) {
+                Ok(_) => {}
+                // Its last name went before, or another rehearsal has taken it away.
+                Err(error) if matches!(error.kind, CallErrorKind::NotFound | CallErrorKind::Conflict) => {}
+                Err(error) => left.push(error),
+            }
+        }
+        left
+    }
+
+    /// Pushes an image.
+    ///
+    /// # Errors
+    /// By their kind: `Unreachable`, `TimedOut` and `Server` may go away by themselves, the others not.
+    pub fn push(
+        &self,
+        repository: &str,
+        tag: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<Reply<Pushed>, CallError> {
+        let reference = format!("{repository}:{tag}");
+        let call = self.link.call(SERVICE, "push", reference.as_str()).lasting(TRANSFER_LIMIT);
+        let credentials = credentials.map(|c| DockerCredentials {
+            username: Some(c.user.clone()),
+            password: Some(c.password.clone()),
+            ..Default::default()
+        });
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let pushed = self.docker.push_image(repository, Some(options), credentials).try_for_each(|_| async { Ok(()) });
+        finish(&call, pushed)?;
+        Ok(call.reply(Pushed { reference, attempts: 1 }))
+    }
+}
+
+/// Waits for an answer, and gives its error a name.
+pub(super) fn finish<T>(call: &Call<'_>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, CallError> {
+    call.sent();
+    call.within_limit(answer)?.map_err(|error| named(call, error))
+}
+
+/// An engine's error, by its kind.
+pub(super) fn named(call: &Call<'_>, error: Error) -> CallError {
+    let kind = match &error {
+        Error::DockerResponseServerError { status_code, message } => match status_code {
+            404 => CallErrorKind::NotFound,
+            401 | 403 => CallErrorKind::Denied,
+            409 => CallErrorKind::Conflict,
+            500..=599 => said(message).unwrap_or(CallErrorKind::Server),
+            _ => CallErrorKind::Refused,
+        },
+        Error::DockerStreamError { error } => said(error).unwrap_or(CallErrorKind::Refused),
+        Error::RequestTimeoutError => CallErrorKind::TimedOut,
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => CallErrorKind::Malformed,
+        Error::UnsupportedURISchemeError { .. } => CallErrorKind::Refused,
+        _ => CallErrorKind::Unreachable,
+    };
+    call.error(kind, crate::substrate::classify::with_causes(&error))
+}
+
+/// What an engine only says in words when it speaks with a registry.
+fn said(message: &str) -> Option<CallErrorKind> {
+    let message = message.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if any(&["denied", "unauthorized", "no basic auth", "authentication required", "forbidden"]) {
+        Some(CallErrorKind::Denied)
+    } else if any(&["tag invalid", "immutable"]) {
+        Some(CallErrorKind::Conflict)
+    } else if any(&["timeout", "deadline exceeded"]) {
+        Some(CallErrorKind::TimedOut)
+    } else if any(&["connection refused", "connection reset", "eof", "broken pipe", "no such host", "unreachable"]) {
+        Some(CallErrorKind::Unreachable)
+    } else if any(&["received unexpected http status: 5", "internal server error", "service unavailable"]) {
+        Some(CallErrorKind::Server)
+    } else {
+        None
+    }
+}
+
+/// The engine's address, for messages.
+fn host() -> String {
+    std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
+}
+
+fn pair(entry: &str) -> (String, String) {
+    let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+/// The last `most` characters.
+pub(super) fn end_of(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    text.chars().skip(count.saturating_sub(most)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("denied: requested access to the resource is denied", Some(CallErrorKind::Denied))]
+    #[case(
+        "tag invalid: The image tag 'git-1' already exists and cannot be overwritten because the repository is immutable.",
+        Some(CallErrorKind::Conflict)
+    )]
+    #[case(
+        "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+        Some(CallErrorKind::Unreachable)
+    )]
+    #[case("received unexpected HTTP status: 503 Service Unavailable", Some(CallErrorKind::Server))]
+    #[case("net/http: TLS handshake timeout", Some(CallErrorKind::TimedOut))]
+    #[case("An image does not exist locally with the tag: x", None)]
+    fn what_an_engine_says_has_a_kind(#[case] message: &str, #[case] kind: Option<CallErrorKind>) {
+        assert_eq!(said(message), kind);
+    }
+
+    #[test]
+    fn credentials_are_shown_nowhere() {
+        let shown = format!("{:?}", Credentials { user: "AWS".to_owned(), password: "word".to_owned() });
+        assert!(shown.contains("AWS") && !shown.contains("word"), "{shown}");
+    }
+}
