@@ -78,6 +78,7 @@ fn gate(suite: &PlanSuite<'_>, phase: &Phase, world: &World) -> u64 {
         selected: suite.cases.iter().map(|case| case.name.clone()).collect::<BTreeSet<_>>(),
         settings: &settings,
         substrate: Ok(&substrate),
+        images: None,
         expected_account: Some(world.account().to_owned()),
         instant: Instant::parse(world.instant()).unwrap(),
         basis: basis_of(&settings, false),

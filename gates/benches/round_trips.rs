@@ -133,6 +133,7 @@ impl Ground<'_> {
             selected: self.suite.cases.iter().map(|case| case.name.clone()).collect::<BTreeSet<_>>(),
             settings: &settings,
             substrate: Ok(&substrate),
+            images: None,
             expected_account: Some(self.world.account().to_owned()),
             instant,
             basis: basis_of(&settings, false),

@@ -17,6 +17,7 @@ use super::selection::{asks_for_nothing, selects};
 use super::shared::{Done, Meeting, Turn};
 use super::suite::{self, PlanSuite};
 use crate::evidence::digests_below;
+use crate::image::{Images, ImagesError, RegistryAddress, RegistryPlace};
 use crate::run::binary_sha256;
 use crate::run::cases::Case;
 use crate::run::clock::{ClockError, Instant};
@@ -315,10 +316,10 @@ impl Target<'_> {
         lock: Option<&Lock>,
     ) -> Result<PhaseOutcome, GateError> {
         let phase = suite.phase.phase();
-        let documents = documents_of(suite, settings, lock)?;
+        let world = read_world(settings, phase)?;
+        let documents = documents_of(suite, settings, lock, world.as_ref())?;
         let mut locked_cases = suite.cases.clone();
         let held = hold(suite, &documents, settings, lock, &mut locked_cases);
-        let world = read_world(settings, phase)?;
         let (substrate, left_out) = match open_substrate(settings, phase, &documents, world.as_ref()) {
             Ok((substrate, left_out)) => (Ok(substrate), left_out),
             Err(none) => (Err(none), Vec::new()),
@@ -342,6 +343,7 @@ impl Target<'_> {
         let mut problems = suite.problems();
         problems.extend(held.findings);
         problems.extend(other_account(phase, pinned_account, world.as_ref()));
+        let images = open_images(settings, phase);
         let mut instant = first_instant(settings, world.as_ref(), substrate.as_ref().ok())?;
         for _ in 0..MOST_SECONDS {
             let execution = Execution {
@@ -355,6 +357,7 @@ impl Target<'_> {
                 integrity: selected.contains(&suite.integrity_name()),
                 settings,
                 substrate: substrate.as_ref().map_err(ToString::to_string),
+                images: images.as_ref().map(|images| images.as_ref().map_err(ToString::to_string)),
                 expected_account: expected_account.clone(),
                 instant,
                 basis,
@@ -368,6 +371,13 @@ impl Target<'_> {
                 // A rehearsal whose second is used up takes the next one; a clock that is set stays.
                 Err(ExecutionError::Taken { .. }) if settings.clock.is_none() => instant = instant.plus_seconds(1)?,
                 other => {
+                    if let Some(Ok(images)) = &images
+                        && basis == RunBasis::Rehearsal
+                    {
+                        for left in images.engine().tidy() {
+                            say(&format!("left in the engine: {left}"));
+                        }
+                    }
                     bar.finish_and_clear();
                     return Ok(other?);
                 }
@@ -380,15 +390,21 @@ impl Target<'_> {
     }
 }
 
-/// The documents of a gate: what its plan names, the lock, and what the environment gives.
-fn documents_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>) -> Result<Documents, GateError> {
+/// The documents of a gate: what its plan names, the lock, and what the environment gives, or the world in its place.
+fn documents_of(
+    suite: &PlanSuite<'_>,
+    settings: &Settings,
+    lock: Option<&Lock>,
+    world: Option<&World>,
+) -> Result<Documents, GateError> {
     let repository = Repository::open(&settings.repository)?;
     let mut documents = Documents::load(repository, suite.parsed.plan.clone(), settings.from.as_deref())?;
     if let Some(lock) = lock {
         documents.add_lock(lock::NAME, lock.text());
     }
     for name in suite.phase.phase().may_be_given() {
-        if let Some(value) = settings.given.get(name) {
+        // A world says what the environment would; what it really says goes before that.
+        if let Some(value) = settings.given.get(name).or_else(|| world?.given().get(name)) {
             documents.give(name, value);
         }
     }
@@ -398,8 +414,8 @@ fn documents_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>)
 /// Everything that an execution's outcome depends on, by digest: processes that agree on it may share one.
 fn inputs_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>) -> Result<Value, GateError> {
     let phase = suite.phase.phase();
-    let documents = documents_of(suite, settings, lock)?;
-    let world = settings.worlds.join(phase.track);
+    let documents = documents_of(suite, settings, lock, read_world(settings, phase)?.as_ref())?;
+    let world = world_folder(settings, phase);
     let unreadable = |source| SharedError::Meeting { path: world.clone(), source };
     let world = if world.exists() { digests_below(&world).map_err(unreadable)? } else { Vec::new() };
     Ok(json!({
@@ -413,6 +429,7 @@ fn inputs_of(suite: &PlanSuite<'_>, settings: &Settings, lock: Option<&Lock>) ->
         "mode": settings.mode,
         "clock": settings.clock.map(|clock| clock.rfc3339()),
         "world_dir": settings.world_dir,
+        "registry": settings.registry,
         "from": settings.from,
         "resume": settings.resume,
         "seed": settings.seed,
@@ -446,8 +463,14 @@ fn touches(suite: &PlanSuite<'_>, selected: &BTreeSet<String>) -> bool {
     selected.contains(&suite.integrity_name()) || suite.cases.iter().any(|c| selected.contains(&c.name))
 }
 
+/// The world that a phase starts from: one of its own, `dev_min-m1`, where there is one, else its track's.
+fn world_folder(settings: &Settings, phase: &Phase) -> PathBuf {
+    let own = settings.worlds.join(format!("{}-{}", phase.track, phase.id.to_ascii_lowercase()));
+    if own.exists() { own } else { settings.worlds.join(phase.track) }
+}
+
 fn read_world(settings: &Settings, phase: &Phase) -> Result<Option<World>, GateError> {
-    let path = settings.worlds.join(phase.track);
+    let path = world_folder(settings, phase);
     let needless = match settings.substrate {
         SubstrateKind::Aws => true,
         SubstrateKind::Endpoint => !path.exists(),
@@ -489,6 +512,20 @@ fn open_substrate(
     let seeded = seeded.map(|world| seed::apply(&substrate, world)).transpose()?.unwrap_or_default();
     let left_out = seeded.left_out.into_iter().map(|what| format!("not seeded: {what}")).collect();
     Ok((substrate, left_out))
+}
+
+/// The container engine and the registry, where the phase needs them: on AWS the repository's own registry, else one on this machine.
+fn open_images(settings: &Settings, phase: &Phase) -> Option<Result<Images, ImagesError>> {
+    if !phase.images {
+        return None;
+    }
+    let stand_in = settings.registry.as_deref().or(settings.endpoint.as_deref());
+    let place = match (settings.substrate, stand_in) {
+        (SubstrateKind::Aws, _) => Ok(RegistryPlace::OfRepository),
+        (_, Some(address)) => RegistryAddress::parse(address).map(RegistryPlace::At),
+        (_, None) => Ok(RegistryPlace::Own),
+    };
+    Some(place.map_err(ImagesError::from).and_then(Images::open))
 }
 
 /// The wall clock for `aws`; else the clock that is set, else where the world stands.
@@ -560,7 +597,7 @@ fn exit_of(outcome: &PhaseOutcome, ci: bool) -> Exit {
         Verdict::Partial if ci => Exit::Partial,
         Verdict::Partial => Exit::Advance,
         Verdict::Hold if open("phase.plan_error") || open("phase.no_case") => Exit::Plan,
-        Verdict::Hold if open("phase.substrate") => Exit::Evidence,
+        Verdict::Hold if open("phase.substrate") || open("phase.images") => Exit::Evidence,
         Verdict::Hold => Exit::Hold,
     }
 }

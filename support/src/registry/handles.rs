@@ -146,6 +146,14 @@ impl Handles {
         self.state(handle, candidate);
     }
 
+    /// Takes in what the environment says of a handle that the registry declares without a value.
+    pub fn add_environment(&mut self, handle: &str, value: &str) {
+        if matches!(self.registry.lookup(handle), Err(HandleError::Bare { .. })) {
+            let (value, origin) = (Value::String(value.to_owned()), format!("{handle} in the environment"));
+            self.state(handle, Candidate { value, class: SourceClass::Environment, origin, sensitive: false });
+        }
+    }
+
     /// The handle's value, its source class and its origin.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub enum SourceClass {
     AwsLookup,
     /// The evidence of the packaging phase.
     PackagingEvidence,
+    /// The environment of the run, where a lane lets it.
+    Environment,
 }
 
 impl SourceClass {
@@ -35,6 +37,7 @@ impl SourceClass {
             Self::TerraformOutput => "Terraform output",
             Self::AwsLookup => "AWS look-up",
             Self::PackagingEvidence => "packaging evidence",
+            Self::Environment => "environment",
         }
     }
 }

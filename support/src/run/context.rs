@@ -20,6 +20,7 @@ use super::publication::Publication;
 use super::repository::Repository;
 use super::resume::Earlier;
 use crate::evidence::{Artifact, Destination, Door, Durable, Got, PublishError, Put, Receipt, Store};
+use crate::image::Images;
 use crate::plan::Plan;
 use crate::registry::{self, Handles, Resolved, fill_pattern};
 use crate::substrate::Substrate;
@@ -56,6 +57,8 @@ pub struct World<'a> {
     pub objects: Objects<'a>,
     /// The account that STS reported.
     pub account: String,
+    /// The container engine and the registry, for phases that need them.
+    pub images: Option<&'a Images>,
 }
 
 /// The books of one execution.
@@ -362,6 +365,16 @@ impl<'a> LaneRun<'a> {
     /// When a document step asks for it.
     pub fn world(&self) -> Result<&'a World<'a>, Stop> {
         self.world.ok_or_else(|| Stop::Fault(format!("{} asked the substrate in its document step", self.lane.id)))
+    }
+
+    /// The container engine and the registry.
+    ///
+    /// # Errors
+    /// When the phase does not declare that it needs them, or a document step asks.
+    pub fn images(&self) -> Result<&'a Images, Stop> {
+        self.world()?
+            .images
+            .ok_or_else(|| Stop::Fault(format!("{} asks for images, and its phase does not", self.lane.id)))
     }
 
     /// The decision on the lanes before; only lanes that close the phase have it.

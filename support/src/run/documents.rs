@@ -154,6 +154,7 @@ impl Documents {
     /// Takes in what the environment says, where a lane lets it: an input like the others.
     pub fn give(&mut self, name: &str, value: &str) {
         self.inputs.push(digest("environment", name, value.as_bytes()));
+        self.handles.add_environment(name, value);
         self.given.insert(name.to_owned(), value.to_owned());
     }
 }

@@ -198,6 +198,17 @@ pub(crate) fn no_substrate(phase: &Phase, why: &str) -> Finding {
     )
 }
 
+/// A phase of images without an engine or a registry.
+pub(crate) fn no_images(phase: &Phase, why: &str) -> Finding {
+    phase_finding(
+        phase.id,
+        "images",
+        Outcome::Unsupported,
+        why,
+        "run the gate where a container engine and a registry answer; `docker version` shows the one that is asked",
+    )
+}
+
 pub(crate) fn no_bucket(phase: &Phase) -> Finding {
     phase_finding(
         phase.id,

@@ -22,6 +22,7 @@ use super::resume::{Earlier, Left};
 use super::settings::Settings;
 use super::stored::Stored;
 use crate::evidence::{Door, Limits, PublishError, Watch, link_on_the_way};
+use crate::image::Images;
 use crate::substrate::{Substrate, SubstrateKind};
 
 /// The file that speaks for the execution; the last that is written.
@@ -106,6 +107,8 @@ pub struct Execution<'a> {
     pub settings: &'a Settings,
     /// The substrate, or why there is none.
     pub substrate: Result<&'a Substrate, String>,
+    /// The container engine and the registry, or why there are none; nothing where the phase needs none.
+    pub images: Option<Result<&'a Images, String>>,
     /// The account that must be the substrate's.
     pub expected_account: Option<String>,
     /// The instant.
@@ -376,6 +379,15 @@ impl<'a> Run<'a> {
         self.own.push(finding);
         match account.filter(|_| met) {
             Some(account) => Some(World {
+                images: match self.images() {
+                    Ok(images) => images,
+                    Err(why) => {
+                        let finding = entry::no_images(self.execution.phase, &why);
+                        self.block_all(selected, &finding.code);
+                        self.own.push(finding);
+                        return None;
+                    }
+                },
                 substrate,
                 objects: match self.execution.settings.mode {
                     Mode::Preflight => Objects::reading_only(substrate.s3()),
@@ -387,6 +399,16 @@ impl<'a> Run<'a> {
                 self.block_all(selected, &code);
                 None
             }
+        }
+    }
+
+    /// The container engine and the registry, where the phase needs them.
+    fn images(&self) -> Result<Option<&'a Images>, String> {
+        match &self.execution.images {
+            _ if !self.execution.phase.images => Ok(None),
+            Some(Ok(images)) => Ok(Some(*images)),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("none was opened".to_owned()),
         }
     }
 

@@ -217,6 +217,8 @@ pub struct Phase {
     pub run_control: &'static str,
     /// Steps that stay with a person.
     pub required_of_a_person: &'static [&'static str],
+    /// Its lanes build, run and push container images: without an engine and a registry none of them runs.
+    pub images: bool,
 }
 
 /// A phase whose declarations contradict themselves.
@@ -246,6 +248,7 @@ impl Phase {
             region: "AWS_REGION",
             run_control: "evidence/run_control/{id}/",
             required_of_a_person: &[],
+            images: false,
         }
     }
 

@@ -105,3 +105,24 @@ pub const fn durable(
 pub const fn non_secret(name: &'static str, code: &'static str, reads: &'static [&'static str]) -> Check<Publication> {
     Check::new(name, code, reads, Publication::non_secret, Publication::leak)
 }
+
+/// As [`durable`], where the plan has no code for it.
+#[must_use]
+pub const fn durable_derived(
+    name: &'static str,
+    derived: &'static str,
+    reads: &'static [&'static str],
+    judge: fn(&Publication) -> Judged,
+) -> Check<Publication> {
+    Check::derived(name, derived, reads, judge, Publication::spoil)
+}
+
+/// As [`non_secret`], where the plan has no code for it.
+#[must_use]
+pub const fn non_secret_derived(
+    name: &'static str,
+    derived: &'static str,
+    reads: &'static [&'static str],
+) -> Check<Publication> {
+    Check::derived(name, derived, reads, Publication::non_secret, Publication::leak)
+}

@@ -32,6 +32,9 @@ pub enum SettingsError {
     /// The endpoint would be ignored, or live AWS would be another server.
     #[error("AWS_ENDPOINT_URL is set, and PHASEGATE_SUBSTRATE is {0}: unset it, or set PHASEGATE_SUBSTRATE=endpoint")]
     StrayEndpoint(&'static str),
+    /// On AWS the registry is ECR's own.
+    #[error("PHASEGATE_REGISTRY stands in for ECR's registry in a rehearsal; on aws it means nothing: unset it")]
+    StrayRegistry,
     /// A world folder makes sense for the embedded substrate only.
     #[error("PHASEGATE_WORLD_DIR keeps the embedded world; it means nothing on {0}: unset it")]
     StrayWorldDir(&'static str),
@@ -56,6 +59,8 @@ pub struct Settings {
     pub worlds: PathBuf,
     /// Where the embedded world is kept, when it is to outlive the process.
     pub world_dir: Option<PathBuf>,
+    /// The registry that images of a rehearsal are pushed to, `http://127.0.0.1:5000`.
+    pub registry: Option<String>,
     /// The predecessor's execution id, when it is another than the plan names.
     pub from: Option<String>,
     /// The execution that this one goes on from.
@@ -130,6 +135,10 @@ impl Settings {
         if world_dir.is_some() && substrate != SubstrateKind::Embedded {
             return Err(SettingsError::StrayWorldDir("this substrate"));
         }
+        let registry = get("PHASEGATE_REGISTRY");
+        if registry.is_some() && substrate == SubstrateKind::Aws {
+            return Err(SettingsError::StrayRegistry);
+        }
         Ok(Self {
             repository: path("PHASEGATE_REPO").unwrap_or_else(|| workspace.join("fixtures/repo")),
             substrate,
@@ -139,6 +148,7 @@ impl Settings {
             out: path("PHASEGATE_OUT"),
             worlds: path("PHASEGATE_WORLD").unwrap_or_else(|| workspace.join("fixtures/world")),
             world_dir,
+            registry,
             from: get("PHASEGATE_FROM"),
             resume: get("PHASEGATE_RESUME"),
             nextest: get("NEXTEST").map(|_| get("NEXTEST_RUN_ID").unwrap_or_default()),
@@ -218,6 +228,7 @@ mod tests {
     #[case(&[("PHASEGATE_SUBSTRATE", "aws"), ("PHASEGATE_CLOCK", "2026-02-13T21:42:23Z")], "wall clock")]
     #[case(&[("PHASEGATE_SUBSTRATE", "aws"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")], "AWS_ENDPOINT_URL is set")]
     #[case(&[("PHASEGATE_SUBSTRATE", "aws"), ("PHASEGATE_WORLD_DIR", "w")], "PHASEGATE_WORLD_DIR")]
+    #[case(&[("PHASEGATE_SUBSTRATE", "aws"), ("PHASEGATE_REGISTRY", "http://127.0.0.1:5000")], "PHASEGATE_REGISTRY")]
     fn what_cannot_be_meant_is_refused(#[case] vars: &[(&str, &str)], #[case] says: &str) {
         let error = read(vars).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

@@ -53,5 +53,6 @@ pub fn phase() -> Result<Phase, BindingError> {
         region: "AWS_REGION",
         run_control: "evidence/dev_full/run_control/{id}/",
         required_of_a_person: &["USER confirms progression to M4"],
+        images: false,
     })
 }

@@ -49,5 +49,6 @@ pub fn phase() -> Result<Phase, BindingError> {
         region: "AWS_REGION",
         run_control: "evidence/dev_min/run_control/{id}/",
         required_of_a_person: &["USER confirms progression to M4 (section 9 of the plan)"],
+        images: false,
     })
 }

@@ -9,7 +9,7 @@ use super::form::{
 use crate::evidence::digest::sha256_hex;
 use crate::harness::bindings::Bindings;
 use crate::plan::{AuthorityKind, Law, MatrixRow, Place, Plan};
-use crate::registry::{HandleError, Handles};
+use crate::registry::{HandleError, Handles, SourceClass};
 use crate::secrets;
 
 /// What is pinned: a plan, the registry that it obeys, and the bindings of its boxes.
@@ -250,6 +250,10 @@ fn handles(subject: &Subject<'_>) -> List<HandlePin> {
 /// The value as JSON; for a value that may not be used, a word for why, which never holds the value.
 fn value_of(handles: &Handles, name: &str) -> Result<String, String> {
     let resolved = handles.resolve(name).map_err(|error| word(&error).to_owned())?;
+    // What a run is told is no part of what the documents say.
+    if resolved.source_class == SourceClass::Environment {
+        return Err("declared without a value".to_owned());
+    }
     let mut named = serde_json::Map::new();
     named.insert(name.to_owned(), resolved.value.clone());
     match secrets::scan_json(&serde_json::Value::Object(named)).first() {
