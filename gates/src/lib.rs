@@ -1,3 +1,4 @@
 //! What this platform's phases do: one gate for each phase and track.
 
+pub mod m1;
 pub mod m3;

@@ -18,7 +18,8 @@ pub(super) struct Gated {
 }
 
 /// The phases that have gates, in order.
-pub(super) const GATED: [Gated; 1] = [Gated { id: "M3", next: "M4", gates: gates::m3::gates }];
+pub(super) const GATED: [Gated; 2] =
+    [Gated { id: "M1", next: "M2", gates: gates::m1::gates }, Gated { id: "M3", next: "M4", gates: gates::m3::gates }];
 
 impl Gated {
     pub(super) fn gates(&self) -> Result<Vec<Phase>, BindingError> {

@@ -1,0 +1,159 @@
+//! The entrypoint matrix: the plan's table against the registry's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use support::ensure;
+use support::run::check::Check;
+use support::run::context::LaneRun;
+use support::run::finding::Basis;
+use support::run::lane::Stop;
+
+const PREFIX: &str = "ENTRYPOINT_";
+
+/// The one handle whose module the plan pins by a rule of its own.
+const CHECKER_HANDLE: &str = "ENTRYPOINT_ORACLE_CHECKER";
+const CHECKER_MODULE: &str = "fraud_detection.oracle_store.cli";
+
+/// The matrix.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::m1::dev_min) struct Matrix {
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// The entrypoint handles of the registry.
+    pub registry: BTreeSet<String>,
+}
+
+/// A row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::m1::dev_min) struct Row {
+    pub handle: String,
+    pub mode: String,
+    pub module: String,
+    /// The invocation, without arguments.
+    pub invocation: Vec<String>,
+    /// Required options, with the placeholders of their values.
+    pub required: Vec<(String, String)>,
+    /// Options that are not required.
+    pub optional: Vec<String>,
+    /// The line of the plan.
+    pub line: usize,
+}
+
+impl Row {
+    /// Whether it may listen: it has options of an address.
+    pub(super) fn listens(&self) -> bool {
+        let options = || self.required.iter().map(|(name, _)| name).chain(&self.optional);
+        options().any(|name| name == "--host" || name == "--port")
+    }
+
+    /// Whether it can run once and end.
+    pub(super) fn once(&self) -> bool {
+        self.optional.iter().any(|name| name == "--once")
+    }
+
+    /// How it is called in reports.
+    pub(super) fn called(&self) -> String {
+        format!("{} (line {}, {})", self.module, self.line, self.handle)
+    }
+}
+
+pub(super) static COMPLETE: Check<Matrix> = Check::<Matrix>::derived(
+    "matrix.complete",
+    "matrix_complete",
+    &["matrix"],
+    |matrix| {
+        ensure!(!matrix.rows.is_empty(), "M1.B has no entrypoint matrix");
+        ensure!(!matrix.registry.is_empty(), "the registry has no {PREFIX}* handle");
+        let planned: BTreeSet<&str> = matrix.rows.iter().map(|row| row.handle.as_str()).collect();
+        let missing: Vec<&str> =
+            matrix.registry.iter().map(String::as_str).filter(|handle| !planned.contains(handle)).collect();
+        ensure!(missing.is_empty(), "in the registry and not in the matrix: {}", missing.join(", "));
+        let unknown: Vec<&str> = planned.iter().copied().filter(|handle| !matrix.registry.contains(*handle)).collect();
+        ensure!(unknown.is_empty(), "in the matrix and not in the registry: {}", unknown.join(", "));
+        Ok(format!("{} rows for {} handles, none missing", matrix.rows.len(), planned.len()))
+    },
+    |matrix| {
+        matrix.registry.insert("ENTRYPOINT_DOCTORED".to_owned());
+    },
+)
+.basis(Basis::Documented)
+.next("give the handle a row in M1.B's matrix, or take it out of section 6.5 of the registry");
+
+pub(super) static INVOCATIONS: Check<Matrix> = Check::<Matrix>::derived(
+    "matrix.deterministic",
+    "invocation_contract",
+    &["matrix"],
+    |matrix| {
+        let mut modules: BTreeMap<&str, &Row> = BTreeMap::new();
+        for row in &matrix.rows {
+            ensure!(
+                row.invocation.first().is_some_and(|program| program == "python"),
+                "line {}: `{}` is not started by python",
+                row.line,
+                row.invocation.join(" ")
+            );
+            ensure!(!row.required.is_empty(), "line {}: {} has no required argument", row.line, row.module);
+            if let Some(other) = modules.insert(&row.module, row) {
+                return Err(format!("{} stands in line {} and in line {}", row.module, other.line, row.line).into());
+            }
+        }
+        ensure!(!modules.is_empty(), "there is no invocation");
+        Ok(format!("{} modules, each with one invocation and its required arguments", modules.len()))
+    },
+    |matrix| {
+        if let Some(row) = matrix.rows.first_mut() {
+            row.required.clear();
+        }
+    },
+)
+.basis(Basis::Documented)
+.next("write the row as `python -m <module>` and its required options, one row for each module");
+
+pub(super) static CHECKER: Check<Matrix> = Check::<Matrix>::derived(
+    "matrix.oracle_checker",
+    "oracle_checker",
+    &["matrix"],
+    |matrix| {
+        let rows: Vec<&Row> = matrix.rows.iter().filter(|row| row.handle == CHECKER_HANDLE).collect();
+        ensure!(!rows.is_empty(), "the matrix has no row of {CHECKER_HANDLE}");
+        for row in rows {
+            ensure!(
+                row.module == CHECKER_MODULE,
+                "line {}: {CHECKER_HANDLE} is {}, and no other module than {CHECKER_MODULE} is allowed",
+                row.line,
+                row.module
+            );
+        }
+        Ok(format!("{CHECKER_HANDLE} is {CHECKER_MODULE}"))
+    },
+    |matrix| {
+        for row in &mut matrix.rows {
+            "fraud_detection.oracle_store.checker".clone_into(&mut row.module);
+        }
+    },
+)
+.basis(Basis::Documented)
+.next("name fraud_detection.oracle_store.cli in the row of ENTRYPOINT_ORACLE_CHECKER");
+
+pub(super) fn observe(run: &mut LaneRun<'_>) -> Result<Matrix, Stop> {
+    let rows = run
+        .plan()
+        .entrypoints
+        .iter()
+        .map(|row| Row {
+            handle: row.handle.clone(),
+            mode: row.mode.clone(),
+            module: row.module.clone(),
+            invocation: row.invocation.clone(),
+            required: row.required.iter().map(|option| (option.name.clone(), option.value.clone())).collect(),
+            optional: row.optional.clone(),
+            line: row.place.line,
+        })
+        .collect();
+    let definitions = &run.handles().registry().definitions;
+    let registry = definitions.iter().map(|d| d.name.clone()).filter(|name| name.starts_with(PREFIX)).collect();
+    let matrix = Matrix { rows, registry };
+    run.observe("matrix", "the matrix of M1.B; section 6.5 of the registry", &matrix)?;
+    Ok(matrix)
+}

@@ -1,0 +1,144 @@
+//! M1.D: no secret in the context, in a layer or in the image's own words; at run time each from its one source, by who needs it.
+
+mod image;
+mod roles;
+mod sources;
+mod startup;
+
+use serde_json::json;
+use support::run::check::Check;
+use support::run::check::{AnyCheck, Proof};
+use support::run::context::LaneRun;
+use support::run::lane::{Lane, Step, Stop};
+use support::run::publication::{Publication, durable_derived, non_secret_derived};
+
+use self::image::{CONTEXT, DOCKERFILE, ENVIRONMENT, LAYERS, METADATA};
+use self::roles::{EXECUTION_ROLE, LEAST_ACCESS, NO_WILDCARD, ROLES};
+use self::sources::{PARAMETERS, SOURCES};
+use self::startup::STARTUP;
+use super::{a_image_contract, b_entrypoints, e_build_surface, files};
+
+const REPORT: &str = "security_secret_injection_checks.json";
+
+static DURABLE: Check<Publication> = durable_derived(
+    "security_checks.durable",
+    "evidence",
+    &["publish:security_secret_injection_checks.json"],
+    |published| published.durable(Some("PG-M1.D-evidence_secret")),
+)
+.next("read what S3 answered, make s3:PutObject and s3:GetObject work on the evidence bucket, and package under a new run id");
+
+static NON_SECRET: Check<Publication> = non_secret_derived(
+    "security_checks.non_secret",
+    "evidence_secret",
+    &["publish:security_secret_injection_checks.json"],
+)
+.next("report it as a defect of phasegate: the report of a secret repeats it");
+
+/// The lane.
+pub(super) fn lane() -> Lane {
+    let mut lane = Lane::new("M1.D", execute)
+        .after("M1.E")
+        .documents(sources::observe)
+        .publishes(publish)
+        .asked_again()
+        .proves("no secret in context, Dockerfile, layers, history, labels or environment; each parameter readable by who needs it alone; nothing starts without its secret")
+        .checks([
+            &CONTEXT as &dyn AnyCheck,
+            &DOCKERFILE,
+            &LAYERS,
+            &METADATA,
+            &ENVIRONMENT,
+            &SOURCES,
+            &PARAMETERS,
+            &ROLES,
+            &LEAST_ACCESS,
+            &EXECUTION_ROLE,
+            &NO_WILDCARD,
+            &STARTUP,
+            &NON_SECRET,
+            &DURABLE,
+        ])
+        .requirement(
+            "no-baked-secrets",
+            [CONTEXT.holds(), DOCKERFILE.holds(), LAYERS.holds(), METADATA.holds(), ENVIRONMENT.holds()],
+        )
+        .requirement(
+            "secret-source-contract",
+            [SOURCES.holds(), PARAMETERS.holds(), ROLES.holds(), LEAST_ACCESS.holds(), EXECUTION_ROLE.holds(), NO_WILDCARD.holds()],
+        )
+        .requirement(
+            "leakage-checks",
+            [
+                CONTEXT.refusal(),
+                DOCKERFILE.refusal(),
+                LAYERS.refusal(),
+                METADATA.refusal(),
+                ENVIRONMENT.refusal(),
+                STARTUP.holds(),
+                STARTUP.refusal(),
+                DURABLE.holds(),
+            ],
+        );
+    for role in roles::handles() {
+        lane = lane.may_be_given(role);
+    }
+    lane
+}
+
+/// `secrets_held_back`.
+pub(super) fn held() -> Vec<Proof> {
+    vec![Proof::Lane("M1.D")]
+}
+
+/// What must be so before anything is built.
+pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
+    vec![&CONTEXT, &DOCKERFILE, &SOURCES]
+}
+
+fn execute(run: &mut LaneRun<'_>) -> Step {
+    let built = e_build_surface::built(run)?;
+    let bundle = b_entrypoints::bundle(run)?;
+    let matrix = b_entrypoints::matrix(run)?;
+    let Some(facts) = &built.image else { return Err(Stop::Fault("there is no image".to_owned())) };
+    image::observe(run, facts, &bundle)?;
+    startup::observe(run, facts, &matrix, &bundle)?;
+    sources::ask(run)?;
+    roles::observe(run, &matrix, &bundle)
+}
+
+fn publish(run: &mut LaneRun<'_>) -> Step {
+    let asked: [&'static dyn AnyCheck; 12] = [
+        &CONTEXT,
+        &DOCKERFILE,
+        &LAYERS,
+        &METADATA,
+        &ENVIRONMENT,
+        &SOURCES,
+        &PARAMETERS,
+        &ROLES,
+        &LEAST_ACCESS,
+        &EXECUTION_ROLE,
+        &NO_WILDCARD,
+        &STARTUP,
+    ];
+    let identity = a_image_contract::accepted(run)?;
+    let built = e_build_surface::built(run)?;
+    let results: serde_json::Map<String, serde_json::Value> = asked
+        .iter()
+        .map(|check| (check.name().to_owned(), json!(if run.met(&[*check]) { "PASS" } else { "FAIL" })))
+        .collect();
+    let open = run.open_among(&asked);
+    let body = json!({
+        "phase_id": files::PHASE_ID,
+        "platform_run_id": identity.platform_run_id,
+        "written_at_utc": run.instant().rfc3339(),
+        "actor": files::build_actor(run)?,
+        "image_id": built.image.as_ref().map(|image| image.id.as_str()),
+        "checks": results,
+        "verdict": if open.is_empty() { "PASS" } else { "FAIL" },
+        "failure_reason": open,
+        "non_secret": true,
+    });
+    files::publish(run, REPORT, body, &["platform_run_id", "actor", "checks", "verdict", "written_at_utc"])
+}

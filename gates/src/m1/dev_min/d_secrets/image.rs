@@ -1,0 +1,180 @@
+//! What must not hold a secret: the context before the build, and every layer and word of the image after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use support::ensure;
+use support::image::{HistoryEntry, ImageFacts, layers};
+use support::run::check::{Check, Unmet};
+use support::run::context::LaneRun;
+use support::run::lane::{Step, Stop};
+use support::secrets;
+
+use crate::m1::dev_min::a_image_contract::Contents;
+use crate::m1::dev_min::b_entrypoints::Bundle;
+
+/// How many places stand in a message.
+const NAMED: usize = 5;
+
+/// The words of an image, scanned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Words {
+    pub image_id: String,
+    /// How many history entries there were.
+    pub history: usize,
+    pub labels: usize,
+    /// Hits, by place.
+    pub history_hits: Vec<String>,
+    pub label_hits: Vec<String>,
+    pub environment_hits: Vec<String>,
+    /// The names of the environment's variables.
+    pub variables: BTreeSet<String>,
+    /// The variables that carry secrets into tasks.
+    pub secret_variables: BTreeSet<String>,
+}
+
+pub(super) static CONTEXT: Check<Contents> = Check::<Contents>::derived(
+    "context.non_secret",
+    "context_secret",
+    &["M1.A/contents"],
+    |contents| {
+        read(contents)?;
+        ensure!(!contents.sent.is_empty(), "the build context is empty");
+        let found: Vec<&str> = contents.secrets.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "{} secret(s) in the build context: {}", found.len(), few(&found));
+        Ok(format!("{} files are sent, none of them a secret's", contents.sent.len()))
+    },
+    |contents| {
+        contents.problem = None;
+        contents.secrets.push("doctored: .env".to_owned());
+    },
+)
+.next("take the file out of the context by .dockerignore, out of the repository, and rotate the value");
+
+pub(super) static DOCKERFILE: Check<Contents> = Check::<Contents>::derived(
+    "dockerfile.non_secret",
+    "dockerfile_literal",
+    &["M1.A/contents"],
+    |contents| {
+        read(contents)?;
+        ensure!(!contents.instructions.is_empty(), "the Dockerfile has no instruction");
+        let found: Vec<&str> = contents.literals.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "secret literals in the Dockerfile: {}", few(&found));
+        Ok(format!("{} instructions, no secret in an ARG or ENV", contents.instructions.len()))
+    },
+    |contents| {
+        contents.problem = None;
+        contents.literals.push("doctored: line 1".to_owned());
+    },
+)
+.next("take the literal out of ARG or ENV; a task gets it at run time, from SSM. Rotate the value");
+
+pub(super) static LAYERS: Check<layers::Scanned> = Check::<layers::Scanned>::derived(
+    "layers.non_secret",
+    "layer_secret",
+    &["layers"],
+    |scanned| {
+        ensure!(!scanned.layers.is_empty(), "no layer was scanned");
+        let found: Vec<String> = scanned.findings.iter().map(ToString::to_string).collect();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "{} secret(s) in the image's layers: {}", found.len(), few(&found));
+        Ok(format!(
+            "{} layers, {} files, {} bytes scanned: no hit",
+            scanned.layers.len(),
+            scanned.files(),
+            scanned.bytes()
+        ))
+    },
+    |scanned| scanned.layers.clear(),
+)
+.next("build the image without the file: what a later layer deletes is still in the earlier one. Rotate the value");
+
+pub(super) static METADATA: Check<Words> = Check::<Words>::derived(
+    "metadata.non_secret",
+    "history_secret",
+    &["words"],
+    |words| {
+        ensure!(words.history > 0, "the image has no history");
+        let found: Vec<&str> = words.history_hits.iter().chain(&words.label_hits).map(String::as_str).collect();
+        ensure!(found.is_empty(), "secrets in history or labels: {}", few(&found));
+        Ok(format!("{} steps and {} labels: no hit", words.history, words.labels))
+    },
+    |words| words.history_hits.push("doctored: step 1".to_owned()),
+)
+.next("build without the literal: an image's history keeps every instruction. Rotate the value");
+
+pub(super) static ENVIRONMENT: Check<Words> = Check::<Words>::derived(
+    "environment.non_secret",
+    "env_secret",
+    &["words"],
+    |words| {
+        let injected: Vec<&str> = words.variables.intersection(&words.secret_variables).map(String::as_str).collect();
+        ensure!(injected.is_empty(), "the image sets {}, which tasks are given at run time alone", injected.join(", "));
+        let found: Vec<&str> = words.environment_hits.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "secrets in the image's environment: {}", few(&found));
+        Ok(format!("{} variables, none a secret's", words.variables.len()))
+    },
+    |words| words.environment_hits.push("doctored: DOCTORED".to_owned()),
+)
+.next("take the variable out of the Dockerfile; a task gets it at run time, from SSM. Rotate the value");
+
+/// What was not read, M1.A names.
+fn read(contents: &Contents) -> Result<(), Unmet> {
+    match &contents.problem {
+        Some(problem) => Err(Unmet::blocked_by("PG-M1.A-sources", problem.clone())),
+        None => Ok(()),
+    }
+}
+
+fn few(found: &[&str]) -> String {
+    let named: Vec<&str> = found.iter().take(NAMED).copied().collect();
+    let more = found.len().saturating_sub(NAMED);
+    if more == 0 { named.join("; ") } else { format!("{}; and {more} more", named.join("; ")) }
+}
+
+pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, bundle: &Bundle) -> Step {
+    let engine = run.images()?.engine();
+    let history = match engine.history(&image.id) {
+        Ok(reply) => reply.value,
+        Err(error) => return Err(run.unanswered("words", &format!("docker history {}", image.id), error)),
+    };
+    run.observe(
+        "words",
+        &format!("docker history and docker image inspect {}", image.id),
+        &words(image, &history, bundle),
+    )?;
+    let call = format!("docker save {}", image.id);
+    let scanned = match engine.save(&image.id, |stream| layers::scan(stream)) {
+        Ok(reply) => reply.value.map_err(|error| Stop::Fault(format!("{call}: {error}")))?,
+        Err(error) => return Err(run.unanswered("layers", &call, error)),
+    };
+    run.observe("layers", &call, &scanned)
+}
+
+fn words(image: &ImageFacts, history: &[HistoryEntry], bundle: &Bundle) -> Words {
+    let scan = |text: &str| secrets::scan_bytes(text.as_bytes());
+    let history_hits = history.iter().enumerate().flat_map(|(at, entry)| {
+        let text = format!("{}\n{}", entry.created_by, entry.comment);
+        scan(&text).into_iter().map(move |hit| format!("step {}: {}", at + 1, hit.rule))
+    });
+    let named = |values: &BTreeMap<String, String>| -> Vec<String> {
+        values
+            .iter()
+            .flat_map(|(name, value)| {
+                let hits = secrets::scan_json(&json!({ name: value }));
+                hits.into_iter().map(move |hit| format!("{name}: {}", hit.rule))
+            })
+            .collect()
+    };
+    Words {
+        image_id: image.id.clone(),
+        history: history.len(),
+        labels: image.labels.len(),
+        history_hits: history_hits.collect(),
+        label_hits: named(&image.labels),
+        environment_hits: named(&image.env),
+        variables: image.env.keys().cloned().collect(),
+        secret_variables: bundle.secrets.values().cloned().collect(),
+    }
+}
