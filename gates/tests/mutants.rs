@@ -92,7 +92,7 @@ fn names(phase: &Phase) -> [String; 4] {
 fn of_track(gates: &[Phase], phase: &Phase, filter: Option<&str>) -> Vec<Trial> {
     let track = phase.track;
     let names = names(phase);
-    let mut mutants = mutant::all(track, &Stage::set(track).unwrap()).unwrap();
+    let mut mutants = mutant::all(phase, &Stage::set(phase).unwrap()).unwrap();
     let found = mutants.len();
     if let Some(filter) = filter {
         mutants.retain(|m| format!("{track}/{}", m.id).contains(filter));
@@ -100,7 +100,7 @@ fn of_track(gates: &[Phase], phase: &Phase, filter: Option<&str>) -> Vec<Trial> 
     let whole = mutants.len() == found;
     let (list, mut wrong) = read_list(track, &mutants, whole);
     let inert: Vec<Regex> = list.iter().map(|(field, _)| field.clone()).collect();
-    let tally = run(gates, track, &mutants, &inert);
+    let tally = run(gates, phase, &mutants, &inert);
     // The share is one of the values that the lanes read: what no lane reads can hold nothing.
     let unread =
         tally.inert.iter().filter(|id| list.iter().any(|(field, unread)| *unread && field.is_match(id))).count();
@@ -160,7 +160,7 @@ fn read_list(track: &str, mutants: &[Mutant], whole: bool) -> (Vec<(Regex, bool)
 
 /// Those that must hold run one by one. Those that are inert run together, for what advances together advances alone; a group that holds
 /// is halved until the ones that hold are named.
-fn run(gates: &[Phase], track: &'static str, mutants: &[Mutant], list: &[Regex]) -> Tally {
+fn run(gates: &[Phase], phase: &Phase, mutants: &[Mutant], list: &[Regex]) -> Tally {
     let (inert, must): (Vec<&Mutant>, Vec<&Mutant>) =
         mutants.iter().partition(|m| list.iter().any(|e| e.is_match(&m.id)));
     let mut groups: BTreeMap<String, Vec<&Mutant>> = BTreeMap::new();
@@ -191,7 +191,7 @@ fn run(gates: &[Phase], track: &'static str, mutants: &[Mutant], list: &[Regex])
                         continue;
                     };
                     // A panic of the gate is no hold; the thread lives on, or the others would wait for it for ever.
-                    let result = std::panic::catch_unwind(AssertUnwindSafe(|| advances(gates, track, &group)))
+                    let result = std::panic::catch_unwind(AssertUnwindSafe(|| advances(gates, phase, &group)))
                         .unwrap_or_else(|_| Err("it panicked".to_owned()));
                     let mut tally = tally.lock().unwrap();
                     let ids = group.iter().map(|m| m.id.clone());
@@ -215,8 +215,8 @@ fn run(gates: &[Phase], track: &'static str, mutants: &[Mutant], list: &[Regex])
 }
 
 /// Whether the gate advances on these mutants together; `Err` when they cannot be made.
-fn advances(gates: &[Phase], track: &'static str, group: &[&Mutant]) -> Result<bool, String> {
-    let stage = Stage::set(track)?;
+fn advances(gates: &[Phase], phase: &Phase, group: &[&Mutant]) -> Result<bool, String> {
+    let stage = Stage::set(phase)?;
     // The last ones first, so that places that were counted stay where they are.
     for mutant in group.iter().rev() {
         mutant.apply(&stage)?;

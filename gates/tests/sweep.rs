@@ -94,10 +94,10 @@ fn names(phase: &Phase) -> [String; 2] {
     ["faults", "judge_refuses_what_is_doctored"].map(|name| format!("{}::{}::sweep::{name}", phase.track, phase.id))
 }
 
-fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Option<&str>) -> Vec<Trial> {
+fn of_track(gates: &'static [Phase], phase: &'static Phase, extent: Extent, filter: Option<&str>) -> Vec<Trial> {
     let track = phase.track;
     let [of_faults, of_judge] = names(phase);
-    let clean = match clean(gates, track) {
+    let clean = match clean(gates, phase) {
         Ok(clean) => clean,
         Err(why) => return vec![Trial::test(of_faults, move || Err(Failed::from(why)))],
     };
@@ -111,7 +111,7 @@ fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Opti
         cases.retain(|case| format!("{}/", case.id).starts_with(&format!("{}/", filter.trim_end_matches('/'))));
     }
     let begun = Instant::now();
-    let tally = play(gates, track, &clean, &cases);
+    let tally = play(gates, phase, &clean, &cases);
     println!(
         "{track} calls={} faults={} same={} held={} inapplicable={inapplicable} violations={} ({:.0} s)",
         clean.calls.len(),
@@ -125,7 +125,7 @@ fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Opti
     if cases.is_empty() || (filter.is_none() && (tally.same == 0 || tally.held == 0)) {
         wrong.push("the faults were not asked".to_owned());
     }
-    let found = doctored(gates, track, &clean).unwrap_or_else(|why| vec![why]);
+    let found = doctored(gates, phase, &clean).unwrap_or_else(|why| vec![why]);
     vec![
         Trial::test(of_faults, move || if wrong.is_empty() { Ok(()) } else { Err(Failed::from(wrong.join("\n"))) }),
         Trial::test(of_judge, move || if found.is_empty() { Ok(()) } else { Err(Failed::from(found.join("\n"))) }),
@@ -133,14 +133,14 @@ fn of_track(gates: &'static [Phase], phase: &Phase, extent: Extent, filter: Opti
 }
 
 /// A run without a fault, and another: they agree in everything that a fault must leave as it is.
-fn clean(gates: &'static [Phase], track: &'static str) -> Result<Clean, String> {
-    let played = Stage::set(track)?.watched().play(gates, &[])?;
+fn clean(gates: &'static [Phase], phase: &'static Phase) -> Result<Clean, String> {
+    let played = Stage::set(phase)?.watched().play(gates, &[])?;
     let calls = played.calls.clone();
     if let Some(call) = calls.iter().find(|call| call.asked.operation == "-" || call.asked.service == "-") {
         return Err(format!("a call that has no name: {call:?}"));
     }
     let clean = Clean::new(Seen::of(played, Duration::ZERO)?, calls)?;
-    let again = Seen::of(Stage::set(track)?.watched().play(gates, &[])?, Duration::ZERO)?;
+    let again = Seen::of(Stage::set(phase)?.watched().play(gates, &[])?, Duration::ZERO)?;
     match clean.calls.first().map(|call| clean.judge(&again, call)) {
         Some(Ok(Came::Same)) => Ok(clean),
         came => Err(format!("two clean runs differ: {came:?}")),
@@ -148,15 +148,15 @@ fn clean(gates: &'static [Phase], track: &'static str) -> Result<Clean, String> 
 }
 
 /// What the judge gets wrong of doctored ends: those of the clean run, and of one that held.
-fn doctored(gates: &'static [Phase], track: &'static str, clean: &Clean) -> Result<Vec<String>, String> {
+fn doctored(gates: &'static [Phase], phase: &'static Phase, clean: &Clean) -> Result<Vec<String>, String> {
     let (number, call) = doctored::call(clean).ok_or("no lane puts a file")?;
     let fault = faults::denial().on(number, call).ok_or("a put cannot be denied")?;
-    let held = within_limit(gates, track, fault)?;
+    let held = within_limit(gates, phase, fault)?;
     Ok(doctored::wrong(clean, &held, call))
 }
 
 /// Plays the faults on a few threads.
-fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Case]) -> Tally {
+fn play(gates: &'static [Phase], phase: &'static Phase, clean: &Clean, cases: &[Case]) -> Tally {
     // Many faults only wait for retries and limits, so there are more threads than cores.
     let threads = 3 * std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
     let queue = Mutex::new(cases.iter());
@@ -167,7 +167,7 @@ fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Ca
                 loop {
                     let next = queue.lock().unwrap().next();
                     let Some(case) = next else { return };
-                    let came = one(gates, track, clean, case);
+                    let came = one(gates, phase, clean, case);
                     let mut tally = tally.lock().unwrap();
                     match came {
                         Ok(Came::Same) => tally.same += 1,
@@ -188,9 +188,9 @@ fn play(gates: &'static [Phase], track: &'static str, clean: &Clean, cases: &[Ca
 }
 
 /// How the gate bore one fault, or what is wrong with what came.
-fn one(gates: &'static [Phase], track: &'static str, clean: &Clean, case: &Case) -> Result<Came, String> {
+fn one(gates: &'static [Phase], phase: &'static Phase, clean: &Clean, case: &Case) -> Result<Came, String> {
     let call = &clean.calls[case.number - 1];
-    let came = within_limit(gates, track, case.fault.clone())
+    let came = within_limit(gates, phase, case.fault.clone())
         .map_err(|why| vec![why])
         .and_then(|seen| clean.judge(&seen, call));
     let wrong = match came {
@@ -205,11 +205,11 @@ fn one(gates: &'static [Phase], track: &'static str, clean: &Clean, case: &Case)
 }
 
 /// One gate under one fault, on a thread of its own: one that never ends must not stop the sweep.
-fn within_limit(gates: &'static [Phase], track: &'static str, fault: Fault) -> Result<Seen, String> {
+fn within_limit(gates: &'static [Phase], phase: &'static Phase, fault: Fault) -> Result<Seen, String> {
     let (sender, receiver) = mpsc::channel();
     let begun = Instant::now();
     std::thread::spawn(move || {
-        let played = std::panic::catch_unwind(AssertUnwindSafe(|| Stage::set(track)?.watched().play(gates, &[fault])));
+        let played = std::panic::catch_unwind(AssertUnwindSafe(|| Stage::set(phase)?.watched().play(gates, &[fault])));
         let seen = match played {
             Ok(played) => played.and_then(|played| Seen::of(played, begun.elapsed())),
             Err(_) => Ok(Seen::lost(Ended::Panic, begun.elapsed())),

@@ -109,6 +109,7 @@ impl Task {
             selected: suite.cases.iter().map(|case| case.name.clone()).collect::<BTreeSet<_>>(),
             settings: &settings,
             substrate: Ok(&substrate),
+            images: None,
             expected_account: Some(world.account().to_owned()),
             instant: Instant::parse(&self.clock).unwrap(),
             basis: basis_of(&settings, false),

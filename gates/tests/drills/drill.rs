@@ -1,6 +1,6 @@
 //! A drill: one fault, and what the plan says must come of it. `fixtures/drills/README.md` has the format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -48,10 +48,29 @@ pub struct Drill {
     #[serde(default)]
     pub edit: Vec<Edit>,
     pub world: Option<Overlay>,
+    /// Edits of the image's sources.
+    #[serde(default)]
+    pub source: Vec<Edit>,
+    /// What the environment says instead of the world; empty for nothing.
+    #[serde(default)]
+    pub given: BTreeMap<String, String>,
+    /// A fault of the registry.
+    pub registry: Option<RegistryFault>,
+    /// There is no container engine.
+    #[serde(default)]
+    pub no_engine: bool,
     #[serde(default)]
     pub wire: Vec<Fault>,
     /// A file below the execution's folder, where the gate needs a folder.
     pub disk: Option<Disk>,
+}
+
+/// A fault of the registry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryFault {
+    /// It takes nothing.
+    pub read_only: bool,
 }
 
 /// A fault of the local disk.
@@ -77,8 +96,10 @@ impl Drill {
     }
 
     /// Breaks a fresh stage and runs the gate on it.
-    pub fn run(&self, gates: &[Phase], track: &'static str) -> Result<Played, String> {
-        let stage = Stage::set(track)?;
+    pub fn run(&self, gates: &[Phase], phase: &Phase) -> Result<Played, String> {
+        let closed = self.registry.as_ref().is_some_and(|registry| registry.read_only);
+        let stage = Stage::set(phase)?.surrounded(&self.given, closed, self.no_engine);
+        self.source.iter().try_for_each(|edit| edit.apply(&stage.sources()))?;
         if self.lane.is_none() {
             self.edit.iter().try_for_each(|edit| edit.apply(&stage.repository()))?;
         }
@@ -114,6 +135,10 @@ impl Drill {
         self.advances()
             && self.lane.is_none()
             && self.edit.is_empty()
+            && self.source.is_empty()
+            && self.given.is_empty()
+            && self.registry.is_none()
+            && !self.no_engine
             && self.world.is_none()
             && self.wire.is_empty()
             && self.disk.is_none()

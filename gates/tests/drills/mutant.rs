@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use serde_json::Value;
 use support::plan::{AuthorityKind, Source};
+use support::run::lane::Phase;
 use toml::{Table, Value as Toml};
 
 use super::kit::overlay;
@@ -57,9 +58,9 @@ impl Way {
 }
 
 /// All mutants of a fresh stage.
-pub fn all(track: &str, stage: &Stage) -> Result<Vec<Mutant>, String> {
-    let mut mutants = registry(&stage.repository(), &named(track, AuthorityKind::Registry)?)?;
-    let file = named(track, AuthorityKind::Handoff)?;
+pub fn all(phase: &Phase, stage: &Stage) -> Result<Vec<Mutant>, String> {
+    let mut mutants = registry(&stage.repository(), &named(phase, AuthorityKind::Registry)?)?;
+    let file = named(phase, AuthorityKind::Handoff)?;
     let handoff = read_json(&stage.repository().join(&file))?;
     for (pointer, ways) in places(&handoff) {
         let place = Place::Json { file: file.clone(), world: false, pointer: pointer.clone() };
@@ -70,10 +71,11 @@ pub fn all(track: &str, stage: &Stage) -> Result<Vec<Mutant>, String> {
 }
 
 /// The document of this kind that the track's plan names.
-fn named(track: &str, kind: AuthorityKind) -> Result<PathBuf, String> {
-    let path = rig::plan_of(track);
+fn named(phase: &Phase, kind: AuthorityKind) -> Result<PathBuf, String> {
+    let path = rig::plan_of(phase);
     let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
-    let plan = support::plan::parse(Source::new("platform.M3.build_plan.md", text), track).plan;
+    let plan =
+        support::plan::parse(Source::new(format!("platform.{}.build_plan.md", phase.id), text), phase.track).plan;
     let named = plan.authority.into_iter().find(|input| input.kind == kind);
     Ok(named.ok_or_else(|| format!("{}: names no {kind:?}", path.display()))?.path.to_path_buf())
 }

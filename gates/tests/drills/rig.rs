@@ -1,10 +1,11 @@
-//! One execution of the M3 gate in this process, on a copy of the fixture repository and a world of its own.
+//! One execution of a phase's gate in this process, on a copy of the fixture repository and a world of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use support::harness::suite;
+use support::image::{Images, RegistryPlace};
 use support::plan::Plan;
 use support::run::clock::Instant;
 use support::run::documents::Documents;
@@ -25,11 +26,34 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The fixtures' M3 plan of a track.
-pub fn plan_of(track: &str) -> PathBuf {
+/// The fixtures' plan of a phase.
+pub fn plan_of(phase: &Phase) -> PathBuf {
     let repository = workspace().join("fixtures/repo");
-    let found = support::plan::discover(&repository, "M3").unwrap();
-    repository.join(found.into_iter().find(|plan| plan.track == track).unwrap().path)
+    let found = support::plan::discover(&repository, phase.id).unwrap();
+    repository.join(found.into_iter().find(|plan| plan.track == phase.track).unwrap().path)
+}
+
+/// Where the drills of a gate are: `dev_min`, for another phase than M3 `dev_min-m1`.
+pub fn drills_of(phase: &Phase) -> PathBuf {
+    let drills = workspace().join("fixtures/drills");
+    let own = drills.join(format!("{}-{}", phase.track, phase.id.to_ascii_lowercase()));
+    if own.exists() { own } else { drills.join(phase.track) }
+}
+
+/// What the gates of this process have built; kept for the next ones, whose builds begin where these ended.
+static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Takes away what the gates of this process have built.
+pub fn tidy() -> Result<(), String> {
+    let made = std::mem::take(&mut *MADE.lock().unwrap());
+    if made.is_empty() {
+        return Ok(());
+    }
+    let images = Images::open(RegistryPlace::OfRepository).map_err(|e| e.to_string())?;
+    match images.engine().take_away(&made).first() {
+        None => Ok(()),
+        Some(left) => Err(left.to_string()),
+    }
 }
 
 /// What is done to the stage and to the folder of an execution before a lane goes on from it.
@@ -39,6 +63,14 @@ pub type Tamper<'t> = &'t dyn Fn(&Stage, &Path) -> Result<(), String>;
 pub struct Stage {
     folder: TempDir,
     track: &'static str,
+    phase: &'static str,
+    next: &'static str,
+    /// What the environment says, beside what the world does; empty for what it is not to say.
+    given: BTreeMap<String, String>,
+    /// The registry takes nothing.
+    closed_registry: bool,
+    /// No container engine answers.
+    no_engine: bool,
     /// The account that is pinned: the fixtures', whatever the world becomes.
     account: String,
     /// Every object's bytes are read before and after.
@@ -77,13 +109,41 @@ pub struct Played {
 
 impl Stage {
     /// Fresh copies, for the gate of one track.
-    pub fn set(track: &'static str) -> Result<Self, String> {
+    pub fn set(phase: &Phase) -> Result<Self, String> {
         let folder = TempDir::new().map_err(|e| e.to_string())?;
         let fixtures = workspace().join("fixtures");
         copy(&fixtures.join("repo"), &folder.path().join("repo"))?;
-        copy(&fixtures.join("world").join(track), &folder.path().join("world"))?;
-        let world = World::read(&folder.path().join("world")).map_err(|e| e.to_string())?;
-        Ok(Self { account: world.account().to_owned(), folder, track, watched: false })
+        if phase.images {
+            copy(&fixtures.join("platform-image"), &folder.path().join("platform-image"))?;
+        }
+        let of_phase = fixtures.join(format!("world/{}-{}", phase.track, phase.id.to_ascii_lowercase()));
+        let of_track = fixtures.join("world").join(phase.track);
+        copy(if of_phase.exists() { &of_phase } else { &of_track }, &folder.path().join("world/here"))?;
+        let world = World::read(&folder.path().join("world/here")).map_err(|e| e.to_string())?;
+        Ok(Self {
+            account: world.account().to_owned(),
+            folder,
+            track: phase.track,
+            phase: phase.id,
+            next: phase.next,
+            given: BTreeMap::new(),
+            closed_registry: false,
+            no_engine: false,
+            watched: false,
+        })
+    }
+
+    /// The same, in another environment, with a registry that takes nothing, and without a container engine.
+    pub fn surrounded(mut self, given: &BTreeMap<String, String>, closed: bool, no_engine: bool) -> Self {
+        self.given.clone_from(given);
+        self.closed_registry = closed;
+        self.no_engine = no_engine;
+        self
+    }
+
+    /// The copy of the image's sources.
+    pub fn sources(&self) -> PathBuf {
+        self.folder.path().join("platform-image")
     }
 
     /// The same, with an eye on every object's bytes.
@@ -99,7 +159,7 @@ impl Stage {
 
     /// The copy of the world's folder.
     pub fn world(&self) -> PathBuf {
-        self.folder.path().join("world")
+        self.folder.path().join("world/here")
     }
 
     /// Makes the world, and runs the gate of `gates` on it; `Err` when the stage itself is wrong.
@@ -172,13 +232,13 @@ impl Stage {
             "PHASEGATE_OUT" => Some("out".to_owned()),
             _ => None,
         };
-        let settings = Settings::read(environment, self.folder.path(), &workspace(), "cargo test --test m3 --")
-            .map_err(|e| text(&e))?;
-        let suites = suite::read(&settings.repository, "M3", "M4", gates, None).map_err(|e| text(&e))?;
+        let command = format!("cargo test --test {} --", self.phase.to_ascii_lowercase());
+        let settings = Settings::read(environment, self.folder.path(), &workspace(), &command).map_err(|e| text(&e))?;
+        let suites = suite::read(&settings.repository, self.phase, self.next, gates, None).map_err(|e| text(&e))?;
         let suite = suites
             .iter()
             .find(|suite| suite.phase.phase().track == self.track)
-            .ok_or_else(|| format!("no plan of M3 is {}'s", self.track))?;
+            .ok_or_else(|| format!("no plan of {} is {}'s", self.phase, self.track))?;
         let phase = suite.phase.phase();
         let out = settings.out_folder(false, self.folder.path());
         let alone = match lane {
@@ -190,7 +250,9 @@ impl Stage {
         };
         let of_lane = |lane: &str| alone.as_ref().is_none_or(|alone| alone.lane == lane);
         let repository = Repository::open(&settings.repository).map_err(|e| text(&e))?;
-        let documents = Documents::load(repository, suite.parsed.plan.clone(), None).map_err(|e| text(&e))?;
+        let mut documents = Documents::load(repository, suite.parsed.plan.clone(), None).map_err(|e| text(&e))?;
+        self.give(&mut documents, phase)?;
+        let images = phase.images.then(|| self.images());
         let substrate = substrate(&documents, phase, wire, faults);
         let execution = Execution {
             phase,
@@ -208,6 +270,7 @@ impl Stage {
                 .collect::<BTreeSet<_>>(),
             settings: &settings,
             substrate: substrate.as_ref().map_err(Clone::clone),
+            images: images.as_ref().map(|images| images.as_ref().map_err(Clone::clone)),
             expected_account: Some(self.account.clone()),
             instant,
             basis: basis_of(&settings, false),
@@ -217,8 +280,33 @@ impl Stage {
             progress: &|lane| wire.enter(lane),
             watch: None,
         };
-        let outcome = execution.run().map_err(|e| text(&e))?;
+        let outcome = execution.run().map_err(|e| text(&e));
+        if let Some(Ok(images)) = &images {
+            MADE.lock().unwrap().extend(images.engine().made());
+        }
+        let outcome = outcome?;
         Ok((Box::new(outcome), suite.parsed.plan.clone()))
+    }
+
+    /// What the environment says, else what the world says in its place.
+    fn give(&self, documents: &mut Documents, phase: &Phase) -> Result<(), String> {
+        let world = World::read(&self.world()).map_err(|e| e.to_string())?;
+        for name in phase.may_be_given() {
+            let of_machine = (name == "PHASEGATE_BASE_IMAGE").then(|| std::env::var(name).ok()).flatten();
+            let value = self.given.get(name).or_else(|| world.given().get(name)).cloned().or(of_machine);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                documents.give(name, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn images(&self) -> Result<Images, String> {
+        if self.no_engine {
+            return Err("no container engine answers: connection refused".to_owned());
+        }
+        let place = if self.closed_registry { RegistryPlace::OwnReadOnly } else { RegistryPlace::Own };
+        Images::open(place).map_err(|e| e.to_string())
     }
 
     fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Arc<dyn Others> {
@@ -229,7 +317,8 @@ impl Stage {
     /// The folder of the execution of this instant.
     fn execution(&self, instant: &str) -> PathBuf {
         let stamp: String = instant.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-        self.folder.path().join(format!("out/{}/m3/m3_{stamp}", self.track))
+        let phase = self.phase.to_ascii_lowercase();
+        self.folder.path().join(format!("out/{}/{phase}/{phase}_{stamp}", self.track))
     }
 
     fn contents(&self, maker: &Substrate, objects: &Objects) -> Result<Contents, String> {
@@ -262,7 +351,9 @@ impl Others for Elsewhere {
             std::fs::write(self.out.join(file), "in the way").map_err(|e| format!("{file}: {e}"))?;
         }
         let Some(overlay) = &meanwhile.world else { return Ok(()) };
-        let folder = TempDir::new().map_err(|e| e.to_string())?;
+        // Beside the world itself, so that its paths lead to the same places.
+        let beside = self.world.parent().ok_or("the world has no folder")?;
+        let folder = TempDir::new_in(beside).map_err(|e| e.to_string())?;
         copy(&self.world, folder.path())?;
         overlay.apply_alone(folder.path())?;
         let world = World::read(folder.path()).map_err(|e| e.to_string())?;

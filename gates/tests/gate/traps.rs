@@ -17,7 +17,8 @@ use crate::ground::{
 fn drilled(name: &str) {
     let drill = Drill::read(&workspace().join(format!("fixtures/drills/dev_min/{name}.toml"))).unwrap();
     let gates = gates::m3::gates().unwrap();
-    let played = drill.run(&gates, "dev_min").unwrap();
+    let phase = gates.iter().find(|phase| phase.track == "dev_min").unwrap();
+    let played = drill.run(&gates, phase).unwrap();
     drill.is_met_by(&played).unwrap_or_else(|why| panic!("{name}: {why}"));
     if let Ok(outcome) = &played.outcome {
         assert_eq!(outcome.decision.verdict, Verdict::Hold, "{name}");
