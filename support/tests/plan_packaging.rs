@@ -262,7 +262,9 @@ fn the_plan_of_the_fixtures_asks_for_as_much_as_the_real_one() {
     assert_eq!(rows, MATRIX.map(|(line, _)| line.to_owned()));
     assert_eq!(labels(&plan).len(), 26);
     let Some(real) = real("dev_min-m3", "dev_min") else { return };
-    let of = |plan: &Plan| -> Vec<(Option<String>, Vec<(String, Option<String>)>)> {
+    /// A lane, and its files with their paths.
+    type Files = (Option<String>, Vec<(String, Option<String>)>);
+    let of = |plan: &Plan| -> Vec<Files> {
         let files = plan.contracts.iter().map(|contract| {
             (contract.lane.clone(), contract.files.iter().map(|file| (file.name.clone(), file.path.clone())).collect())
         });
