@@ -128,6 +128,12 @@ fn harmless_pairs_pass(#[case] key: &str, #[case] value: &str) {
 #[case("* `DB_PASSWORD = \"<OPEN>hunter22\"`", "password-value", "1:19")]
 #[case("password = '(hunter22'", "password-value", "1:13")]
 #[case("password = '[a;b|c'", "password-value", "1:13")]
+#[case("app.config['DB_PASSWORD'] = 'hunter22'", "password-value", "1:30")]
+#[case("db_password        = \"hunter22\"", "password-value", "1:23")]
+#[case("db_password:          'hunter22'", "password-value", "1:24")]
+#[case("env:\n- name: DB_PASSWORD\n  value: hunter22", "password-value", "3:10")]
+#[case("- name: \"DB_PASSWORD\"\r\n  value: \"hunter22\"", "password-value", "2:11")]
+#[case("name = \"DB_PASSWORD\"\nvalue = \"hunter22\"", "password-value", "2:10")]
 fn assignments_in_text_are_found(#[case] text: &str, #[case] rule: &str, #[case] at: &str) {
     let hits = scan_bytes(text.as_bytes());
     assert!(hits.contains(&Hit { rule: rule.to_owned(), at: at.to_owned() }), "{hits:?}");
@@ -137,6 +143,10 @@ fn assignments_in_text_are_found(#[case] text: &str, #[case] rule: &str, #[case]
 #[case("* Password: required in SSM")]
 #[case("rg -n \"password|secret|token\" docs/")]
 #[case("password=<db_password> host=db")]
+#[case("- name: DB_PASSWORD\n  value: ${DB_PASSWORD}")]
+#[case("- name: DB_PASSWORD\n  valueFrom: db")]
+#[case("name = \"DB_PASSWORD\"\nvalue = var.db_password")]
+#[case("- name: LOG_LEVEL\n  value: warning")]
 #[case("password=${DB_PASSWORD}")]
 #[case("password = \"<db_password>\"")]
 #[case("password = \"\"")]

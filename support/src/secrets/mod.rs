@@ -20,7 +20,7 @@ mod shape;
 pub use rules::{RuleBook, RuleFileError};
 
 pub(crate) use decode::base64_readings;
-pub(crate) use rules::{FARTHEST, Pairing, Token};
+pub(crate) use rules::{BEFORE_SIGN, BLANKS, FARTHEST, Pairing, Token};
 pub(crate) use shape::{looks_random, words_of_key};
 
 use std::fmt;

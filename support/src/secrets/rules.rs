@@ -95,6 +95,15 @@ fn default_after() -> usize {
     FARTHEST
 }
 
+/// What may stand between the parts of an assignment: as many blanks as align it with others, or a few with line breaks.
+pub(crate) const BLANKS: &str = r"(?:[ \t]*|\s{0,4})";
+
+/// What may stand between a key and its sign: the end of its quotation mark, and of the index that it is.
+pub(crate) const BEFORE_SIGN: &str = r#"\\{0,2}(?:["']\]?)?(?:[ \t]*|\s{0,4})"#;
+
+/// `name: DB_PASSWORD`, and `value: …` on the next line, in the notations of YAML, JSON and HCL.
+const BESIDE: &str = r#"(?:[Nn]ame|[Kk]ey)["']?[ \t]*[:=][ \t]*["']?(?P<key>[A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*,?[ \t]*\r?\n[ \t]*["']?[Vv]alue["']?[ \t]*(?P<sign>[:=])[ \t]*(?P<quote>["'])?"#;
+
 /// How far a match may reach from its literal.
 pub(crate) const FARTHEST: usize = 8192;
 
@@ -193,6 +202,8 @@ pub struct RuleBook {
     pub(crate) decoder: Decoder,
     pub(crate) assignment: Regex,
     pub(crate) assigned: Regex,
+    /// A name, and on the next line the beginning of its value.
+    pub(crate) beside: Regex,
 }
 
 /// How sure it is that a pair of words is a key and its value.
@@ -223,8 +234,11 @@ impl RuleBook {
             keyed: file.keyed.into_iter().map(Keyed::read).collect::<Result<_, _>>()?,
             allowed: file.allow.into_iter().map(Allow::read).collect::<Result<_, _>>()?,
             decoder: Decoder::new().map_err(own)?,
-            assignment: Regex::new(r#"(?P<key>[A-Za-z_][A-Za-z0-9_.-]*)\\{0,2}["']?\s{0,4}(?P<sign>:=|=>|=|:)\s{0,4}(?P<quote>\\{0,2}["'`])?"#)
-                .map_err(own)?,
+            assignment: Regex::new(&format!(
+                r#"(?P<key>[A-Za-z_][A-Za-z0-9_.-]*){BEFORE_SIGN}(?P<sign>:=|=>|=|:){BLANKS}(?P<quote>\\{{0,2}}["'`])?"#
+            ))
+            .map_err(own)?,
+            beside: Regex::new(BESIDE).map_err(own)?,
             assigned: Regex::new(r#"^[^\s"'`\\,;&<>(){}\[\]|]+"#).map_err(own)?,
         })
     }

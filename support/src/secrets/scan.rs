@@ -1,5 +1,6 @@
 //! The walk over a document: which texts there are, and where they stand.
 
+use regex::Captures;
 use serde_json::{Map, Value};
 
 use super::Hit;
@@ -62,10 +63,7 @@ impl RuleBook {
             if sign.as_str() == ":" && text.get(..key.start()).is_some_and(|before| before.ends_with(':')) {
                 continue;
             }
-            let rest = text.get(whole.end()..).unwrap_or("");
-            // In quotation marks a value may begin with any mark, or hold it; without them it ends at the first one.
-            let quoted = captures.name("quote").and_then(|quote| up_to(rest, quote.as_str()));
-            let values = quoted.into_iter().chain(self.assigned.find(rest).map(|word| word.as_str()));
+            let values = self.values(text, &captures);
             let certain = sign.as_str().ends_with('=') || captures.name("quote").is_some();
             let pairing = if certain { Pairing::Certain } else { Pairing::Likely };
             for value in values {
@@ -74,6 +72,26 @@ impl RuleBook {
                 }
             }
         }
+        for captures in self.beside.captures_iter(text) {
+            let (Some(whole), Some(key)) = (captures.get(0), captures.name("key")) else { continue };
+            // An unquoted word behind `=` is a name, in the notations that put names beside values.
+            if captures.name("quote").is_none() && captures.name("sign").is_some_and(|sign| sign.as_str() == "=") {
+                continue;
+            }
+            for value in self.values(text, &captures) {
+                for rule in self.rules_for_pair(key.as_str(), value, Pairing::Certain) {
+                    found(rule, whole.end());
+                }
+            }
+        }
+    }
+
+    /// The values that an assignment may have. In quotation marks one may begin with any mark, or hold it; without them it ends
+    /// at the first one.
+    fn values<'t>(&self, text: &'t str, assignment: &Captures<'t>) -> impl Iterator<Item = &'t str> {
+        let rest = assignment.get(0).and_then(|whole| text.get(whole.end()..)).unwrap_or("");
+        let quoted = assignment.name("quote").and_then(|quote| up_to(rest, quote.as_str()));
+        quoted.into_iter().chain(self.assigned.find(rest).map(|word| word.as_str()))
     }
 }
 
