@@ -83,6 +83,10 @@ fn facts_stand_with_their_lines() {
 #[case("ONBUILD COPY . .", true)]
 #[case("COPY \\\n  . \\\n  .", true)]
 #[case("COPY --from=build . /", false)]
+#[case("COPY --from= . /app", true)]
+#[case("COPY ${SRC} /app", true)]
+#[case("COPY src/$NAME /app", true)]
+#[case("COPY src/a$ /app", false)]
 #[case("COPY src/ /app/", false)]
 #[case("COPY *.py /app/", false)]
 #[case("COPY ./.. ./src/x/../y /app/", true)]
@@ -119,6 +123,7 @@ fn a_remote_add_is_recognised(#[case] line: &str, #[case] remote: bool) {
 #[case("RUN --mount=type=bind,src=/,target=/x ls", "bind", true)]
 #[case("RUN --mount=type=bind,source=pyproject.toml,target=/x ls", "bind", false)]
 #[case("RUN --mount=type=bind,from=build,target=/x ls", "bind", false)]
+#[case("RUN --mount=type=bind,from=,target=/x ls", "bind", true)]
 #[case("RUN --mount=type=secret,id=key ls", "secret", false)]
 fn a_bind_of_the_context_is_a_fact(#[case] line: &str, #[case] kind: &str, #[case] whole: bool) {
     let file = below_from(line);
@@ -145,6 +150,8 @@ fn here_documents_are_facts_and_not_instructions() {
 #[case("ENV A=1\nFROM scratch\n", 1)]
 #[case("# nothing\n", 1)]
 #[case("FROM a AS x\nFROM b AS x\n", 2)]
+#[case("FROM scratch\nRUN echo C:\\\\\nCOPY . /app\n", 2)]
+#[case("# escape=`\nFROM scratch\nRUN echo C:``\nCOPY . /app\n", 3)]
 fn an_error_names_file_and_line(#[case] text: &str, #[case] at: usize) {
     let error = Dockerfile::parse("images/Dockerfile", text).unwrap_err();
     assert!(matches!(error, DockerfileError::Form { line, .. } if line == at), "{error}");
@@ -254,4 +261,20 @@ fn another_escape_character_is_obeyed() {
     let file = read("# escape=`\nFROM scratch\nENV A=C:\\x `\n  B=2\n");
     let values: Vec<_> = file.variables.iter().map(|v| v.value.as_deref().unwrap()).collect();
     assert_eq!(values, ["C:\\x", "2"]);
+}
+
+/// What comes neither out of the context nor out of a stage before it.
+#[rstest]
+#[case("FROM a AS one\nFROM b\nCOPY --from=one /x /x\n", &[])]
+#[case("FROM a AS one\nFROM b\nCOPY --from=ONE /x /x\n", &[])]
+#[case("FROM a\nFROM b\nCOPY --from=0 /x /x\n", &[])]
+#[case("FROM a\nFROM b\nCOPY --from=1 /x /x\n", &[("1", 3)])]
+#[case("FROM a\nCOPY --from=one /x /x\nFROM b AS one\n", &[("one", 2)])]
+#[case("FROM a AS one\nCOPY --from=one /x /x\n", &[("one", 2)])]
+#[case("FROM a\nCOPY --from=registry.example/x:1 /x /x\n", &[("registry.example/x:1", 2)])]
+#[case("FROM a\nRUN --mount=from=registry.example/x:1,target=/x ls\n", &[("registry.example/x:1", 2)])]
+#[case("FROM a\nONBUILD COPY --from=busybox /x /x\n", &[("busybox", 2)])]
+fn what_is_taken_from_elsewhere_is_named(#[case] text: &str, #[case] foreign: &[(&str, usize)]) {
+    let foreign: Vec<(String, usize)> = foreign.iter().map(|(image, line)| ((*image).to_owned(), *line)).collect();
+    assert_eq!(read(text).foreign(), foreign);
 }

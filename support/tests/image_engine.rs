@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use phasegate_support::image::{Build, Ended, Images, Invocation, Invoked, Limits, RegistryPlace, Room};
@@ -39,16 +40,22 @@ struct Made {
 impl Drop for Made {
     fn drop(&mut self) {
         self.images.engine().untag(&self.reference).unwrap();
+        assert_eq!(self.images.engine().tidy(), []);
     }
 }
 
 fn made(name: &str) -> Made {
+    made_by(name, DOCKERFILE)
+}
+
+fn made_by(name: &str, dockerfile: &str) -> Made {
     let images = Images::open(RegistryPlace::Own).unwrap();
     let reference = format!("phasegate-test/{name}:1");
     let build = Build {
-        context: tar(&[("Dockerfile", DOCKERFILE), ("hello.txt", "hello\n")]),
+        context: tar(&[("Dockerfile", dockerfile), ("hello.txt", "hello\n")]),
         dockerfile: "Dockerfile".to_owned(),
         reference: reference.clone(),
+        named: true,
         args: BTreeMap::from([("BASE_IMAGE".to_owned(), base())]),
     };
     let built = images.engine().build(build).unwrap().value;
@@ -57,14 +64,18 @@ fn made(name: &str) -> Made {
     Made { images, reference, id }
 }
 
+fn idle() -> Vec<String> {
+    ["python", "-c", "import signal; signal.pause()"].map(str::to_owned).to_vec()
+}
+
 fn run(made: &Made, scripts: &[&str], limits: &Limits) -> Vec<Invoked> {
     let python = |script: &str| ["python", "-c", script].map(str::to_owned).to_vec();
     let invocations: Vec<Invocation> = scripts
         .iter()
-        .map(|script| Invocation { name: (*script).to_owned(), argv: python(script), listens: false })
+        .map(|script| Invocation { name: (*script).to_owned(), argv: python(script), env: Vec::new(), listens: false })
         .collect();
     let files = tar(&[("profile.json", "{}")]);
-    let room = Room { image: &made.id, idle: python("import signal; signal.pause()"), files: &files };
+    let room = Room { image: &made.id, idle: idle(), files: &files };
     made.images.engine().invoke(&room, &invocations, limits).unwrap().value
 }
 
@@ -96,6 +107,7 @@ fn a_build_that_fails_is_an_answer() {
         context: tar(&[("Dockerfile", dockerfile)]),
         dockerfile: "Dockerfile".to_owned(),
         reference: "phasegate-test/fails:1".to_owned(),
+        named: true,
         args: BTreeMap::new(),
     };
     for (dockerfile, says) in
@@ -229,8 +241,66 @@ fn what_takes_too_much_is_ended_and_the_others_go_on() {
 #[test]
 fn an_image_without_the_program_starts_nothing_and_says_so() {
     let made = made("program");
-    let invocations = [Invocation { name: "x".to_owned(), argv: vec!["no-such-program".to_owned()], listens: false }];
+    let invocations = [Invocation {
+        name: "x".to_owned(),
+        argv: vec!["no-such-program".to_owned()],
+        env: Vec::new(),
+        listens: false,
+    }];
     let room = Room { image: &made.id, idle: vec!["no-such-program".to_owned()], files: &tar(&[]) };
     let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
     assert!(matches!(&done[0].ended, Ended::NotStarted { why } if why.contains("no-such-program")), "{done:?}");
+}
+
+#[test]
+fn an_invocation_has_the_variables_that_it_is_given_and_no_other() {
+    let made = made("variables");
+    let print = "import os; print(os.environ.get('DB_USER'), 'DB_PASSWORD' in os.environ)";
+    let argv = ["python", "-c", print].map(str::to_owned).to_vec();
+    let with = |env: &[&str]| Invocation {
+        name: "x".to_owned(),
+        argv: argv.clone(),
+        env: env.iter().map(|entry| (*entry).to_owned()).collect(),
+        listens: false,
+    };
+    let room = Room { image: &made.id, idle: idle(), files: &tar(&[]) };
+    let invocations = [with(&["DB_USER=made-up"]), with(&["DB_USER="]), with(&[])];
+    let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
+    let said: Vec<&str> = done.iter().map(|invoked| invoked.stdout.trim_end()).collect();
+    assert_eq!(said, ["made-up False", " False", "None False"]);
+}
+
+/// A command that closes its output and goes on has not ended.
+#[test]
+fn a_command_that_only_closes_its_output_has_no_code() {
+    let made = made("closed");
+    let limits = Limits { seconds: 4, ..Limits::default() };
+    let done =
+        run(&made, &["import os, time\nos.close(1); os.close(2); time.sleep(60)", "import sys; sys.exit(5)"], &limits);
+    assert_eq!(done[0].ended, Ended::TimedOut { seconds: 4 });
+    assert_eq!(code(&done[1]), 5);
+}
+
+/// The folders of volumes may be written, so nobody shares them.
+#[test]
+fn invocations_of_an_image_with_volumes_are_apart() {
+    let made = made_by("volumes", &format!("{DOCKERFILE}USER 0\nRUN mkdir -m 1777 /kept\nVOLUME /kept\n"));
+    let write = "import os; assert not os.listdir('/kept'); open('/kept/x', 'w').write('x')";
+    let done = run(&made, &[write, write, write], &Limits::default());
+    assert_eq!(done.iter().map(code).collect::<Vec<_>>(), [0, 0, 0], "{done:?}");
+}
+
+/// Files that are no archive break each room; none stays.
+#[test]
+fn an_error_leaves_no_container() {
+    let made = made_by("cleared", &format!("{DOCKERFILE}LABEL test=cleared\n"));
+    let argv = ["python", "-c", "print()"].map(str::to_owned).to_vec();
+    let invocation =
+        |name: &str| Invocation { name: name.to_owned(), argv: argv.clone(), env: Vec::new(), listens: true };
+    let room = Room { image: &made.id, idle: idle(), files: b"no archive" };
+    let invocations = [invocation("a"), invocation("b"), invocation("c")];
+    made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap_err();
+    let left = Command::new("docker").args(["ps", "-aq", "--filter", &format!("ancestor={}", made.id)]).output();
+    let left = left.unwrap();
+    assert!(left.status.success() && left.stdout.is_empty(), "{left:?}");
 }

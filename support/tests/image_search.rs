@@ -207,6 +207,10 @@ fn base64_that_is_wrapped_is_read_wherever_its_lines_break() {
 #[case("tool.pl", "my $password = 'hunter22';", "password-value at 1:17")]
 #[case(".bash_history", "curl -u x --password=hunter22", "password-value at 1:22")]
 #[case("notes.txt", "%70assword%3Dhunter22", "password-value at 1:1")]
+#[case("app.py", "app.config['DB_PASSWORD'] = 'hunter22'", "password-value at 1:30")]
+#[case("main.tf", "db_password        = \"hunter22\"", "password-value at 1:23")]
+#[case("a.yaml", "env:\n- name: DB_PASSWORD\n  value: hunter22", "password-value at 3:10")]
+#[case("main.tf", "name = \"DB_PASSWORD\"\nvalue = \"hunter22\"", "password-value at 2:10")]
 fn an_assigned_secret_is_found(#[case] path: &str, #[case] text: &str, #[case] hit: &str) {
     assert_eq!(found_in(path, text.as_bytes()), [hit], "{path}: {text}");
 }
@@ -216,6 +220,9 @@ fn an_assigned_secret_is_found(#[case] path: &str, #[case] text: &str, #[case] h
 #[case("a.yaml", "client_secret: {chance}")]
 #[case("notes.md", "The token: {chance}, for now")]
 #[case("app.py", "API_KEY = '{chance}'")]
+#[case("app.py", "os.environ[\"AWS_SECRET_ACCESS_KEY\"] = \"{chance}\"")]
+#[case("app.py", "app.config['SECRET_KEY'] = '{chance}'")]
+#[case("a.yaml", "- name: IG_API_KEY\n  value: {chance}")]
 #[case("app.py", "requests.get(url, params={'access_token': '{chance}'})")]
 #[case("main.tf", "  secret_key = \"{chance}\"")]
 #[case("task.json", "{\"environment\": [{\"name\": \"IG_API_KEY\", \"value\": \"{chance}\"}]}")]
@@ -257,6 +264,10 @@ fn a_secret_in_a_string_of_a_binary_file_is_found_if_it_looks_like_chance() {
 #[case("a.sh", "PASSWORD=\"$1\"")]
 #[case("a.sh", "DB_PASSWORD=$OTHER")]
 #[case("a.conf", "password = <from the store>")]
+#[case("a.py", "app.config['PASSWORD'] = read_password()")]
+#[case("a.py", "os.environ['PASSWORD'] == other")]
+#[case("a.yaml", "- name: DB_PASSWORD\n  value: ${DB_PASSWORD}")]
+#[case("main.tf", "name = \"DB_PASSWORD\"\nvalue = var.db_password")]
 #[case("a.conf", "password = ${DB_PASSWORD}")]
 #[case("a.txt", "Password: required in SSM")]
 #[case("a.txt", "PASSWORD=PASSWORD")]
@@ -280,6 +291,15 @@ fn a_mark_to_look_for_is_no_private_key() {
         begin.clone(),
     ] {
         assert_eq!(rules_in("ssh.py", text.as_bytes()), ["private-key-block"], "{text:?}");
+    }
+}
+
+/// As long as anything is looked at.
+#[test]
+fn a_long_password_in_a_url_is_found() {
+    for length in [20, 1300, 6000] {
+        let url = format!("url {}://app:{}@db/x\n", "postgres", chance(length));
+        assert_eq!(rules_in("a.txt", url.as_bytes()), ["password-in-url"], "{length}");
     }
 }
 

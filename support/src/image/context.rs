@@ -1,8 +1,9 @@
 //! The build context: what the engine is sent, by the rules of `.dockerignore`.
 //!
-//! As Docker's client reads them: patterns are rooted at the context, `**` stands for any folders, `!` takes a path back in, also below a
-//! folder that is kept out, and the last pattern that matches decides. A pattern that matches a folder matches all below it. The
-//! Dockerfile itself is always sent, for the engine reads it there. Symbolic links are sent as links and never followed.
+//! As BuildKit reads them: patterns are rooted at the context, `**` stands for any folders, `!` takes a path back in, also below a folder
+//! that is kept out, and of the patterns that are asked the last one that matches decides. One that matched a folder goes on for all below
+//! it, unless it was not asked there, since the folder was kept out already. The Dockerfile itself is always sent, for the engine reads it
+//! there. Symbolic links are sent as links and never followed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +22,9 @@ use crate::secrets::{Hit, scan_bytes};
 
 /// The file that says what is kept out; one beside the Dockerfile, under its name, goes before it.
 const IGNORE: &str = ".dockerignore";
+
+/// A context is held in memory while it is sent.
+const LARGEST: u64 = 1 << 30;
 
 /// Why a context cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,14 @@ pub enum ContextError {
     Kind {
         /// The path.
         path: PathBuf,
+    },
+    /// It is more than is sent.
+    #[error("{path}: the files that are sent have {size} bytes, more than {LARGEST}; keep some out by {IGNORE}")]
+    Large {
+        /// The context's folder.
+        path: PathBuf,
+        /// As many bytes as were counted.
+        size: u64,
     },
     /// A pattern cannot be read.
     #[error("{path}:{line}: `{pattern}` is no pattern: {why}")]
@@ -129,6 +141,7 @@ impl Context {
     fn read(folder: &Path, patterns: &Patterns) -> Result<Self, ContextError> {
         let mut entries = Vec::new();
         let mut folders = BTreeSet::new();
+        let mut total = 0;
         for found in WalkDir::new(folder).min_depth(1).follow_links(false).sort_by_file_name() {
             let found = found.map_err(|error| {
                 let path = error.path().unwrap_or(folder).to_owned();
@@ -148,6 +161,11 @@ impl Context {
             while let Some(folder) = above.filter(|folder| !folder.as_os_str().is_empty()) {
                 folders.insert(folder.to_string_lossy().into_owned());
                 above = folder.parent();
+            }
+            let size = found.metadata().map_or(0, |about| about.len());
+            total += if kind.is_file() { size } else { 0 };
+            if total > LARGEST {
+                return Err(ContextError::Large { path: folder.to_owned(), size: total });
             }
             entries.push(entry(full, path, kind)?);
         }
@@ -208,10 +226,7 @@ impl Context {
                     archive.append_link(&mut header, &entry.path, to).map_err(unreadable)?;
                 }
                 Kind::File => {
-                    let bytes = std::fs::read(&full).map_err(unreadable)?;
-                    if Some(sha256_hex(&bytes)) != entry.sha256 {
-                        return Err(unreadable(std::io::Error::other("it changed while it was read")));
-                    }
+                    let bytes = self.bytes(entry)?;
                     header.set_size(bytes.len() as u64);
                     archive.append_data(&mut header, &entry.path, bytes.as_slice()).map_err(unreadable)?;
                 }
@@ -219,6 +234,16 @@ impl Context {
         }
         let whole = archive.into_inner();
         whole.map_err(|source| ContextError::Read { path: self.folder.clone(), source })
+    }
+
+    /// A file's content, which must still be the one that was looked at.
+    fn bytes(&self, entry: &Entry) -> Result<Vec<u8>, ContextError> {
+        let path = self.folder.join(&entry.path);
+        let read = std::fs::read(&path).and_then(|bytes| match Some(sha256_hex(&bytes)) == entry.sha256 {
+            true => Ok(bytes),
+            false => Err(std::io::Error::other("it changed while it was read")),
+        });
+        read.map_err(|source| ContextError::Read { path, source })
     }
 
     /// The files that are sent and hold a secret.
@@ -233,9 +258,7 @@ impl Context {
                 found.push(SecretFile { path: entry.path.clone(), hit });
             }
             if entry.kind == Kind::File {
-                let full = self.folder.join(&entry.path);
-                let bytes = std::fs::read(&full).map_err(|source| ContextError::Read { path: full, source })?;
-                let hits = scan_bytes(&bytes).into_iter();
+                let hits = scan_bytes(&self.bytes(entry)?).into_iter();
                 found.extend(hits.map(|hit| SecretFile { path: entry.path.clone(), hit }));
             }
         }
@@ -302,13 +325,25 @@ impl Patterns {
         Ok(Self(patterns))
     }
 
-    /// Whether a path is kept out: the last pattern that matches it, or a folder above it, decides.
+    /// Whether a path is kept out, as it is decided folder by folder on the way to it.
     fn keep_out(&self, path: &str) -> bool {
-        let matches = |regex: &Regex| {
-            let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
-            ends.filter_map(|end| path.get(..end)).any(|part| regex.is_match(part))
-        };
-        self.0.iter().rev().find(|(regex, _)| matches(regex)).is_some_and(|(_, back)| !back)
+        let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
+        let mut above = vec![false; self.0.len()];
+        let mut out = false;
+        for part in ends.filter_map(|end| path.get(..end)) {
+            out = false;
+            let mut here = Vec::with_capacity(self.0.len());
+            for ((regex, back), matched_above) in self.0.iter().zip(&above) {
+                // A pattern that could change nothing is not asked, and so says nothing of what lies below.
+                let matches = *matched_above || (*back == out && regex.is_match(part));
+                if matches {
+                    out = !back;
+                }
+                here.push(matches);
+            }
+            above = here;
+        }
+        out
     }
 }
 
@@ -316,13 +351,15 @@ fn bad(path: &Path, line: usize, pattern: &str, why: &str) -> ContextError {
     ContextError::Pattern { path: path.to_owned(), line, pattern: pattern.to_owned(), why: why.to_owned() }
 }
 
-/// A pattern without `.`, `..`, empty parts, and slashes at its ends.
+/// A pattern without `.`, empty parts, slashes at its ends, and `..` where there is something to leave. One that begins with `..` leads out
+/// of the context and matches nothing in it.
 fn cleaned(pattern: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in pattern.split('/') {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()),
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if pattern.starts_with('/') => {}
             part => parts.push(part),
         }
     }
@@ -341,12 +378,10 @@ fn expression(pattern: &str) -> Result<Regex, String> {
         match c {
             '*' if rest.peek() == Some(&'*') => {
                 rest.next();
-                if rest.peek() == Some(&'/') {
-                    rest.next();
-                    out.push_str("(?:.*/)?");
-                } else {
-                    out.push_str(".*");
-                }
+                let slash = rest.next_if_eq(&'/').is_some();
+                // At the beginning, with nothing wild behind it, any end of a name will do: `**.env` takes `prod.env`.
+                let any_end = out == "^" && !slash && !rest.clone().any(|c| matches!(c, '*' | '?' | '[' | '\\'));
+                out.push_str(if rest.peek().is_none() || any_end { ".*" } else { "(?:.*/)?" });
             }
             '*' => out.push_str("[^/]*"),
             '?' => out.push_str("[^/]"),
@@ -408,6 +443,19 @@ mod tests {
     #[case("# a\na", "a", true)]
     #[case(" a ", "a", true)]
     #[case("./a/../b", "b", true)]
+    #[case("../.env", ".env", false)]
+    #[case("/../.env", ".env", true)]
+    #[case("**.env", "prod.env", true)]
+    #[case("**.env", "a/prod.env", true)]
+    #[case("**.env*", "prod.env.local", false)]
+    #[case("**.env*", "a/.env.local", true)]
+    #[case("a/**/b", "a/b", true)]
+    #[case("a/**/b", "a/x/y/b", true)]
+    #[case("a/**", "a/b/c", true)]
+    #[case("*\n!d/f\nd", "d/f", false)]
+    #[case("!d/f\nd", "d/f", true)]
+    #[case("d\n!d/e\nd/e/x", "d/e/x", true)]
+    #[case("d\n!d/e\nd/e/x", "d/e/y", false)]
     #[case("\u{feff}a", "a", true)]
     fn a_pattern_keeps_out_what_docker_keeps_out(#[case] ignore: &str, #[case] path: &str, #[case] out: bool) {
         assert_eq!(keeps_out(ignore, path), out);
@@ -436,5 +484,26 @@ mod tests {
         let paths: Vec<&str> = one.entries().iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["Dockerfile", "src", "src/a", "src/a/link.py", "src/a/x.py"]);
         assert_eq!((one.digest(), one.tar().unwrap()), (other.digest(), other.tar().unwrap()));
+    }
+
+    /// What is searched is what is sent.
+    #[test]
+    fn a_file_that_changes_after_it_was_looked_at_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "x").unwrap();
+        let context = Context::of_folder(folder.path()).unwrap();
+        std::fs::write(folder.path().join("a"), "y").unwrap();
+        for error in [context.tar().unwrap_err(), context.secret_files().unwrap_err()] {
+            assert!(error.to_string().contains("it changed"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_context_that_is_too_large_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        // Sparse: it takes no room.
+        std::fs::File::create(folder.path().join("a")).unwrap().set_len(LARGEST + 1).unwrap();
+        let error = Context::of_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, ContextError::Large { size, .. } if size == LARGEST + 1), "{error}");
     }
 }

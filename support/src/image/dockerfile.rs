@@ -89,6 +89,10 @@ impl Dockerfile {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let form = |line: usize, why: String| DockerfileError::Form { path: path.to_owned(), line, why };
         let escape = here::escape(text);
+        if let Some(at) = text.lines().position(|line| line.trim_end().ends_with(&format!("{escape}{escape}"))) {
+            let why = format!("the line ends in `{escape}{escape}`: some engines continue it and some do not");
+            return Err(form(at + 1, why));
+        }
         let masked = here::mask(text, escape).map_err(|(line, why)| form(line, why))?;
         let parsed =
             parse_dockerfile::parse(&masked.text).map_err(|error| form(error.line().max(1), format!("{error:#}")))?;
@@ -117,6 +121,21 @@ impl Dockerfile {
     #[must_use]
     pub fn secret_literals(&self) -> &[SecretLiteral] {
         &self.secrets
+    }
+
+    /// What is taken from elsewhere than from the context and the stages before: image and line, of `COPY --from` and `RUN --mount`.
+    #[must_use]
+    pub fn foreign(&self) -> Vec<(String, usize)> {
+        let copied = self.transfers.iter().filter_map(|transfer| Some((transfer.from()?, transfer.line)));
+        let mounted = self.mounts.iter().filter_map(|mount| Some((mount.from.as_deref()?, mount.line)));
+        let is_a_stage = |from: &str, line: usize| {
+            let begun: Vec<&Stage> = self.stages.iter().filter(|stage| stage.line < line).collect();
+            let earlier = begun.split_last().map_or(&[][..], |(_, earlier)| earlier);
+            let named = |stage: &&Stage| stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(from));
+            earlier.iter().any(named) || from.parse::<usize>().is_ok_and(|number| number < earlier.len())
+        };
+        let all = copied.chain(mounted).filter(|(from, line)| !is_a_stage(from, *line));
+        all.map(|(from, line)| (from.to_owned(), line)).collect()
     }
 
     /// The `COPY` and `ADD` that take the whole context: `COPY . .`, `ADD ./ /app`, `COPY * .`, `COPY src/.. .`.

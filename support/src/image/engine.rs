@@ -16,6 +16,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use crate::secrets::{Hit, scan_bytes};
 use crate::substrate::link::{Call, Link};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
 
@@ -30,6 +31,9 @@ const TRANSFER_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How much of a build's log is kept: its end, in characters.
 const LOG_KEPT: usize = 16_384;
+
+/// How the names begin that only one build has.
+const OWN_NAME: &str = "phasegate-build";
 
 /// A container engine.
 #[derive(Debug)]
@@ -60,8 +64,10 @@ pub struct Build {
     pub context: Vec<u8>,
     /// The Dockerfile's path in the context.
     pub dockerfile: String,
-    /// The reference that the image gets.
+    /// What the image is called.
     pub reference: String,
+    /// Whether it gets that name in the engine; else it has one that nobody else knows, until it is tidied away.
+    pub named: bool,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
 }
@@ -73,8 +79,10 @@ pub struct Built {
     pub image_id: Option<String>,
     /// Why there is none.
     pub error: Option<String>,
-    /// The end of the log.
+    /// The end of the log; nothing where a secret stands anywhere in it.
     pub log: String,
+    /// What the whole log holds of secrets.
+    pub log_hits: Vec<Hit>,
 }
 
 /// What came of a push.
@@ -99,8 +107,10 @@ pub struct ImageFacts {
     pub labels: BTreeMap<String, String>,
     /// Its user; empty for root.
     pub user: String,
-    /// Its entrypoint and command.
-    pub starts: Vec<String>,
+    /// Its entrypoint.
+    pub entrypoint: Vec<String>,
+    /// Its command.
+    pub command: Vec<String>,
     /// The digests of its layers, unpacked, from the lowest.
     pub layers: Vec<String>,
     /// `linux/amd64`.
@@ -170,12 +180,15 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer to the end.
     pub fn build(&self, build: Build) -> Result<Reply<Built>, CallError> {
+        // Under a name that nobody else has, so that what bears it afterwards is what was built here and now.
+        // Kept until it is tidied away: then nobody else's tidying takes the image while it is looked at.
+        let own = format!("{OWN_NAME}:{}", uuid::Uuid::new_v4());
         let call = self.link.call(SERVICE, "build", build.reference.as_str()).lasting(BUILD_LIMIT);
         let args: HashMap<&str, &str> =
             build.args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let options = BuildImageOptionsBuilder::default()
             .dockerfile(&build.dockerfile)
-            .t(&build.reference)
+            .t(&own)
             .rm(true)
             .forcerm(true)
             .buildargs(&args)
@@ -183,14 +196,11 @@ impl Engine {
         let body = body_full(Bytes::from(build.context));
         let said = async {
             let mut stream = self.docker.build_image(options, None, Some(body));
-            let mut built = Built { image_id: None, error: None, log: String::new() };
+            let mut built = Built { image_id: None, error: None, log: String::new(), log_hits: Vec::new() };
             while let Some(step) = stream.next().await {
                 match step {
                     Ok(info) => {
                         built.log.push_str(info.stream.as_deref().unwrap_or_default());
-                        if let Some(id) = info.aux.and_then(|aux| aux.id) {
-                            built.image_id = Some(id);
-                        }
                         if let Some(detail) = info.error_detail {
                             built.error = Some(detail.message.unwrap_or_else(|| "no reason given".to_owned()));
                         }
@@ -206,13 +216,27 @@ impl Engine {
             Ok(built)
         };
         let mut built = finish(&call, said)?;
-        built.log = end_of(&built.log, LOG_KEPT);
-        if let Some(id) = &built.image_id {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.extend([build.reference.clone(), id.clone()]);
+        let log = std::mem::take(&mut built.log);
+        built.log_hits = scan_bytes(log.as_bytes());
+        if built.log_hits.is_empty() {
+            built.log = end_of(&log, LOG_KEPT);
         }
-        if built.image_id.is_none() && built.error.is_none() {
-            return Err(call.malformed("the build ended without an image and without an error"));
+        if built.error.is_none() {
+            let id = match self.inspect(&own) {
+                Ok(reply) => reply.value.id,
+                Err(error) if error.kind == CallErrorKind::NotFound => {
+                    return Err(call.malformed("the build ended without an image and without an error"));
+                }
+                Err(error) => return Err(error),
+            };
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
+            if build.named {
+                let (repository, tag) = build.reference.rsplit_once(':').unwrap_or((&build.reference, "latest"));
+                self.tag(&id, repository, tag)?;
+            }
+            built.image_id = Some(id);
+        } else if let Some(step) = last_step(&log) {
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).push(step);
         }
         Ok(call.reply(built))
     }
@@ -227,14 +251,14 @@ impl Engine {
         let config = image.config.unwrap_or_default();
         let mut repo_digests = image.repo_digests.unwrap_or_default();
         repo_digests.sort();
-        let starts = config.entrypoint.unwrap_or_default().into_iter().chain(config.cmd.unwrap_or_default()).collect();
         Ok(call.reply(ImageFacts {
             id: call.required("Id", image.id)?,
             repo_digests,
             env: config.env.unwrap_or_default().iter().map(|entry| pair(entry)).collect(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
             user: config.user.unwrap_or_default(),
-            starts,
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            command: config.cmd.unwrap_or_default(),
             layers: call.required("RootFS", image.root_fs)?.layers.unwrap_or_default(),
             platform: format!(
                 "{}/{}",
@@ -271,7 +295,19 @@ impl Engine {
         let Some(handle) = self.link.handle() else {
             return Err(call.error(CallErrorKind::Refused, "the engine is closed"));
         };
-        let stream = self.docker.export_image(reference).map_err(std::io::Error::other).boxed();
+        // The engine may stop in the middle and say nothing more.
+        let until = std::time::Instant::now() + TRANSFER_LIMIT;
+        let parts = self.docker.export_image(reference).map_err(std::io::Error::other).boxed();
+        let stream = futures::stream::unfold(parts, move |mut parts| async move {
+            match tokio::time::timeout_at(until.into(), parts.next()).await {
+                Ok(part) => part.map(|part| (part, parts)),
+                Err(_) => {
+                    let why = format!("not read to its end within {} s", TRANSFER_LIMIT.as_secs());
+                    Some((Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why)), parts))
+                }
+            }
+        })
+        .boxed();
         let mut reader = SyncIoBridge::new_with_handle(StreamReader::new(stream), handle);
         Ok(call.reply(read(&mut reader)))
     }
@@ -304,22 +340,24 @@ impl Engine {
         self.take_away(&made)
     }
 
-    /// What was built here, by name and id.
+    /// What was built here: names that nobody else has, and the last steps of builds that failed.
     #[must_use]
     pub fn made(&self) -> Vec<String> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes away images that a rehearsal has built, and says what could not be.
-    pub fn take_away(&self, images: &[String]) -> Vec<CallError> {
+    /// Takes away what a rehearsal has built, and says what could not be. An image that has another name too keeps it.
+    pub fn take_away(&self, made: &[String]) -> Vec<CallError> {
         let mut left = Vec::new();
-        for image in images {
-            let call = self.link.call(SERVICE, "rmi", image.as_str());
-            let options = RemoveImageOptionsBuilder::default().force(true).noprune(false).build();
-            match finish(&call, self.docker.remove_image(image, Some(options), None)) {
+        for name in made {
+            let call = self.link.call(SERVICE, "rmi", name.as_str());
+            let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
+            // The steps of a build that failed may be those of another one.
+            let may_be_in_use = !name.starts_with(OWN_NAME);
+            match finish(&call, self.docker.remove_image(name, Some(options), None)) {
                 Ok(_) => {}
-                // Its last name went before, or another rehearsal has taken it away.
-                Err(error) if matches!(error.kind, CallErrorKind::NotFound | CallErrorKind::Conflict) => {}
+                Err(error) if error.kind == CallErrorKind::NotFound => {}
+                Err(error) if error.kind == CallErrorKind::Conflict && may_be_in_use => {}
                 Err(error) => left.push(error),
             }
         }
@@ -348,6 +386,13 @@ impl Engine {
         finish(&call, pushed)?;
         Ok(call.reply(Pushed { reference, attempts: 1 }))
     }
+}
+
+/// The image of the last step that a build came to: ` ---> 0123456789ab` in its log.
+fn last_step(log: &str) -> Option<String> {
+    let is_id = |word: &&str| word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut steps = log.lines().filter_map(|line| line.strip_prefix(" ---> "));
+    steps.rfind(is_id).map(str::to_owned)
 }
 
 /// Waits for an answer, and gives its error a name.

@@ -2,8 +2,8 @@
 //!
 //! A container costs more to start than a command in it. So a [`Room`] is one container for several invocations, each of which has a
 //! user id, a folder in memory and limits of its own. Nothing else in the room can be written: the image's files are read-only, there
-//! is no shared memory, no network but loopback, no capability, and no variable beyond the image's own. Who may listen on loopback
-//! gets a room to itself.
+//! is no shared memory, no network but loopback, no capability, and no variable beyond the image's own and those that an invocation is
+//! given. Who may listen on loopback gets a room to itself; so does every invocation of an image with volumes, which all could write.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use bollard::errors::Error;
 use bollard::exec::StartExecResults;
 use bollard::models::{ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, ResourcesUlimits};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
     UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
@@ -37,6 +37,12 @@ const FILES: &str = "/phasegate/bundle";
 /// The label of every container that is made here.
 const LABEL: &str = "phasegate";
 
+/// The label that tells the containers of one call from those of others.
+const OF_CALL: &str = "phasegate.call";
+
+/// How often the engine is asked whether a command whose output ended has ended too.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// The time that starting or ending a room may take.
 const ROOM_LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,6 +53,8 @@ pub struct Invocation {
     pub name: String,
     /// The command and its arguments.
     pub argv: Vec<String>,
+    /// Variables beyond the image's own, each as `NAME=value`.
+    pub env: Vec<String>,
     /// It may listen on loopback, and gets a container to itself.
     pub listens: bool,
 }
@@ -136,19 +144,40 @@ impl Engine {
         let most = ROOM_LIMIT.saturating_add(Duration::from_secs(limits.seconds)).saturating_mul(rounds);
         let call = self.link.call(SERVICE, "run", room.image).lasting(most);
         call.sent();
-        let rooms = into_rooms(invocations);
+        let of_call = uuid::Uuid::new_v4().to_string();
+        let docker = &self.docker;
         let answer = call.within_limit(async {
+            let rooms = into_rooms(invocations, has_volumes(docker, room.image).await?);
+            let done: Vec<_> = futures::stream::iter(rooms)
+                .map(|numbers| in_room(docker, room, invocations, numbers, limits, &of_call))
+                .buffer_unordered(limits.at_once.max(1))
+                .collect()
+                .await;
+            // Not before each room is cleared: what is dropped on its way leaves its container behind.
             let mut all: BTreeMap<usize, Invoked> = BTreeMap::new();
-            let docker = &self.docker;
-            let mut open = futures::stream::iter(rooms)
-                .map(|numbers| in_room(docker, room, invocations, numbers, limits))
-                .buffer_unordered(limits.at_once.max(1));
-            while let Some(done) = open.next().await {
-                all.extend(done?);
+            for room in done {
+                all.extend(room?);
             }
             Ok::<_, Error>(all.into_values().collect::<Vec<_>>())
-        })?;
-        let invoked = answer.map_err(|error| named(&call, error))?;
+        });
+        let answer = answer.and_then(|answer| answer.map_err(|error| named(&call, error)));
+        let invoked = match answer {
+            Ok(invoked) => invoked,
+            Err(error) => {
+                let clearing = self.link.call(SERVICE, "rm", room.image).lasting(ROOM_LIMIT);
+                let cleared = clearing.within_limit(clear(docker, &of_call)).map_err(|error| error.to_string());
+                return Err(match cleared.and_then(|cleared| cleared.map_err(|error| error.to_string())) {
+                    Ok(()) => error,
+                    Err(why) => {
+                        let message = format!(
+                            "{}; and what it left stays ({why}): `docker rm` what bears the label {OF_CALL}={of_call}",
+                            error.message
+                        );
+                        CallError { message, ..error }
+                    }
+                });
+            }
+        };
         if invoked.len() != invocations.len() {
             return Err(call.error(CallErrorKind::Malformed, "an invocation came to no end"));
         }
@@ -156,10 +185,35 @@ impl Engine {
     }
 }
 
-/// Those that may listen have a room each; the others share one.
-fn into_rooms(invocations: &[Invocation]) -> Vec<Vec<usize>> {
+/// Whether the image has volumes: folders that everyone in a container may write, read-only as the rest is.
+async fn has_volumes(docker: &Docker, image: &str) -> Result<bool, Error> {
+    let config = docker.inspect_image(image).await?.config.unwrap_or_default();
+    Ok(config.volumes.is_some_and(|volumes| !volumes.is_empty()))
+}
+
+/// Removes the containers of one call.
+async fn clear(docker: &Docker, of_call: &str) -> Result<(), Error> {
+    let label = HashMap::from([("label".to_owned(), vec![format!("{OF_CALL}={of_call}")])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&label).build();
+    for container in docker.list_containers(Some(options)).await? {
+        remove(docker, &container.id.unwrap_or_default()).await?;
+    }
+    Ok(())
+}
+
+/// Ends and removes a container, with its volumes. One that is gone is no error.
+async fn remove(docker: &Docker, container: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    match docker.remove_container(container, Some(options)).await {
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Those that may listen have a room each, or all where there are volumes; the others share one.
+fn into_rooms(invocations: &[Invocation], volumes: bool) -> Vec<Vec<usize>> {
     let (alone, together): (Vec<usize>, Vec<usize>) =
-        (0..invocations.len()).partition(|at| invocations.get(*at).is_some_and(|i| i.listens));
+        (0..invocations.len()).partition(|at| volumes || invocations.get(*at).is_some_and(|i| i.listens));
     std::iter::once(together).chain(alone.into_iter().map(|at| vec![at])).filter(|room| !room.is_empty()).collect()
 }
 
@@ -177,16 +231,19 @@ async fn in_room(
     invocations: &[Invocation],
     mut numbers: Vec<usize>,
     limits: &Limits,
+    of_call: &str,
 ) -> Result<Vec<(usize, Invoked)>, Error> {
     let mut all = Vec::new();
     while !numbers.is_empty() {
         let container = docker
-            .create_container(Some(CreateContainerOptionsBuilder::default().build()), body(room, &numbers, limits))
+            .create_container(
+                Some(CreateContainerOptionsBuilder::default().build()),
+                body(room, &numbers, limits, of_call),
+            )
             .await?
             .id;
         let round = round(docker, &container, room, invocations, &numbers, limits).await;
-        let remove = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removed = docker.remove_container(&container, Some(remove)).await;
+        let removed = remove(docker, &container).await;
         let round = round?;
         removed?;
         all.extend(round.done);
@@ -244,11 +301,12 @@ async fn one(
     limits: &Limits,
 ) -> Result<Invoked, Error> {
     let folder = format!("{FOLDERS}/{at}");
+    let own = [format!("HOME={folder}"), format!("TMPDIR={folder}")];
     let config = ExecConfig {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         cmd: Some(invocation.argv.clone()),
-        env: Some(vec![format!("HOME={folder}"), format!("TMPDIR={folder}")]),
+        env: Some(own.into_iter().chain(invocation.env.iter().cloned()).collect()),
         user: Some(format!("{0}:{0}", FIRST_USER + at)),
         ..Default::default()
     };
@@ -256,23 +314,17 @@ async fn one(
     let mut kept = Kept { stdout: Vec::new(), stderr: Vec::new(), cut: false, most: limits.output };
     let reading = async {
         let StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec, None).await? else {
-            return Ok(());
+            return Ok(not_begun("the engine gave no output of it"));
         };
         while let Some(part) = output.next().await {
             kept.take(&part?);
         }
-        Ok::<_, Error>(())
+        end_of(docker, &exec).await
     };
     let ended = match tokio::time::timeout(Duration::from_secs(limits.seconds), reading).await {
         Err(_) => Ended::TimedOut { seconds: limits.seconds },
         Ok(Err(Error::DockerResponseServerError { message, .. })) => Ended::NotStarted { why: message },
-        Ok(read) => {
-            read?;
-            match docker.inspect_exec(&exec).await?.exit_code {
-                Some(code) => Ended::Exited { code },
-                None => Ended::NotStarted { why: "the engine knows no exit code of it".to_owned() },
-            }
-        }
+        Ok(ended) => ended?,
     };
     Ok(Invoked {
         name: invocation.name.clone(),
@@ -282,6 +334,30 @@ async fn one(
         stderr: String::from_utf8_lossy(&kept.stderr).into_owned(),
         cut: kept.cut,
     })
+}
+
+/// How a command ended whose output did: it may have closed that and go on. Until it has ended its code says nothing.
+async fn end_of(docker: &Docker, exec: &str) -> Result<Ended, Error> {
+    loop {
+        let state = docker.inspect_exec(exec).await?;
+        if state.running != Some(true) {
+            return Ok(ended_with(state.running, state.exit_code));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// What the engine says of a command's end. A code counts only of one that runs no more.
+fn ended_with(running: Option<bool>, code: Option<i64>) -> Ended {
+    match (running, code) {
+        (Some(false), Some(code)) => Ended::Exited { code },
+        (Some(false), None) => not_begun("the engine knows no exit code of it"),
+        _ => not_begun("the engine does not say that it has ended"),
+    }
+}
+
+fn not_begun(why: &str) -> Ended {
+    Ended::NotStarted { why: why.to_owned() }
 }
 
 /// The output of one invocation.
@@ -318,7 +394,7 @@ fn not_started(invocation: &Invocation, why: &str) -> Invoked {
 }
 
 /// A container for these invocations.
-fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits) -> ContainerCreateBody {
+fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> ContainerCreateBody {
     let folder = |at: &usize| {
         let user = FIRST_USER + at;
         (format!("{FOLDERS}/{at}"), format!("rw,nosuid,nodev,size=64m,mode=0700,uid={user},gid={user}"))
@@ -357,7 +433,10 @@ fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits) -> ContainerCreateB
         cmd: Some(room.idle.clone()),
         user: Some("65534:65534".to_owned()),
         network_disabled: Some(true),
-        labels: Some(HashMap::from([(LABEL.to_owned(), "invocations".to_owned())])),
+        labels: Some(HashMap::from([
+            (LABEL.to_owned(), "invocations".to_owned()),
+            (OF_CALL.to_owned(), of_call.to_owned()),
+        ])),
         host_config: Some(host),
         ..Default::default()
     }
@@ -368,14 +447,29 @@ mod tests {
     use super::*;
 
     fn invocation(name: &str, listens: bool) -> Invocation {
-        Invocation { name: name.to_owned(), argv: vec!["python".to_owned()], listens }
+        Invocation { name: name.to_owned(), argv: vec!["python".to_owned()], env: Vec::new(), listens }
     }
 
     #[test]
     fn who_may_listen_is_alone() {
         let all = [invocation("a", false), invocation("b", true), invocation("c", false), invocation("d", true)];
-        assert_eq!(into_rooms(&all), [vec![0, 2], vec![1], vec![3]]);
-        assert_eq!(into_rooms(&all[1..2]), [vec![0]]);
+        assert_eq!(into_rooms(&all, false), [vec![0, 2], vec![1], vec![3]]);
+        assert_eq!(into_rooms(&all[1..2], false), [vec![0]]);
+    }
+
+    #[test]
+    fn where_there_are_volumes_everyone_is_alone() {
+        let all = [invocation("a", false), invocation("b", true), invocation("c", false)];
+        assert_eq!(into_rooms(&all, true), [vec![0], vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn a_code_counts_only_of_what_runs_no_more() {
+        assert_eq!(ended_with(Some(false), Some(0)), Ended::Exited { code: 0 });
+        for (running, code) in [(Some(true), Some(0)), (None, Some(0)), (Some(false), None), (None, None)] {
+            let ended = ended_with(running, code);
+            assert!(matches!(ended, Ended::NotStarted { .. }), "{running:?} {code:?}: {ended:?}");
+        }
     }
 
     #[test]

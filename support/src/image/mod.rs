@@ -17,7 +17,7 @@ pub mod search;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use context::{Context, ContextError, Entry, SecretFile};
+pub use context::{Context, ContextError, Entry, Kind, SecretFile};
 pub use dockerfile::Dockerfile;
 pub use engine::{Build, Built, Credentials, Engine, EngineInfo, HistoryEntry, ImageFacts, Pushed};
 pub use invoke::{Ended, Invocation, Invoked, Limits, Room};

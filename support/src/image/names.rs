@@ -3,6 +3,10 @@
 /// The rule by which a file is secret because of its name, whatever it holds. Private keys in PEM are told by their content.
 #[must_use]
 pub fn rule_of_file(path: &str) -> Option<&'static str> {
+    // What was ever committed is in there, compressed, whatever a later commit took out.
+    if path.contains(".git/objects/") {
+        return Some("git-history-file");
+    }
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
     let folder = parts.next().unwrap_or_default();
@@ -48,6 +52,9 @@ mod tests {
     #[case("A.PFX")]
     #[case("x/b.keystore")]
     #[case("x/b.jks")]
+    #[case(".git/objects/4b/825dc642cb6eb9a060e54bf8d69288fbee4904")]
+    #[case("app/.git/objects/pack/pack-1.pack")]
+    #[case("srv/platform.git/objects/pack/pack-1.idx")]
     #[case("infra/terraform.tfstate")]
     #[case("infra/terraform.tfstate.backup")]
     #[case("infra/dev.tfvars")]
@@ -65,6 +72,8 @@ mod tests {
     #[case("aws/credentials")]
     #[case("config.json")]
     #[case(".dockerignore")]
+    #[case(".git/HEAD")]
+    #[case("git/objects/x")]
     #[case("kube/config")]
     #[case("etc/ssl/certs/ca.pem")]
     #[case("main.tf")]

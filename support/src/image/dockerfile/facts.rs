@@ -77,13 +77,16 @@ impl Transfer {
     /// The stage or image that it takes from instead of the context.
     #[must_use]
     pub fn from(&self) -> Option<&str> {
-        self.flags.iter().find(|flag| flag.name == "from").map(|flag| flag.value.as_deref().unwrap_or_default())
+        // `--from=` without a name is the context.
+        let from = self.flags.iter().find(|flag| flag.name == "from")?;
+        from.value.as_deref().filter(|name| !name.is_empty())
     }
 
-    /// Whether it takes the whole context.
+    /// Whether it takes the whole context, or may: what a variable stands for is decided by who builds.
     #[must_use]
     pub fn whole_context(&self) -> bool {
-        self.from().is_none() && self.sources.iter().any(|source| matches!(source, Source::Path { whole: true, .. }))
+        let may_be_all = |source: &Source| matches!(source, Source::Path { whole, open, .. } if *whole || *open);
+        self.from().is_none() && self.sources.iter().any(may_be_all)
     }
 
     /// Whether it fetches from elsewhere.
@@ -195,7 +198,7 @@ impl Mount {
         };
         let kind = option(&["type"]).unwrap_or_else(|| "bind".to_owned());
         let source = option(&["source", "src"]);
-        let from = option(&["from"]);
+        let from = option(&["from"]).filter(|name| !name.is_empty());
         let whole_context = kind == "bind" && from.is_none() && source.as_deref().is_none_or(is_whole_tree);
         Self { kind, source, from, whole_context, line }
     }

@@ -63,6 +63,7 @@ impl Direct<'_> {
     pub(super) fn run(&self, found: &mut dyn FnMut(&str, usize)) {
         self.tokens(found);
         self.pairs(found);
+        self.beside(found);
     }
 
     fn tokens(&self, found: &mut dyn FnMut(&str, usize)) {
@@ -141,6 +142,38 @@ impl Direct<'_> {
         }
     }
 
+    /// Names, each with its value on the next line.
+    fn beside(&self, found: &mut dyn FnMut(&str, usize)) {
+        for captures in self.needles.beside.captures_iter(self.bytes) {
+            let (Some(whole), Some(key), Some(sign)) = (captures.get(0), captures.name("key"), captures.name("sign"))
+            else {
+                continue;
+            };
+            let quote = captures.name("quote").map(|quote| String::from_utf8_lossy(quote.as_bytes()));
+            let is_name = quote.is_none() && (sign.as_bytes() == b"=" || !self.prose);
+            let asked = || self.keys.is_asked_for(self.book, key.as_bytes());
+            if is_name || !self.told.contains(&key.start()) || !asked() || self.is_binary(key.start()) {
+                continue;
+            }
+            let end = (whole.end() + LONGEST_VALUE).min(self.bytes.len());
+            let rest = String::from_utf8_lossy(self.bytes.get(whole.end()..end).unwrap_or_default());
+            let key = String::from_utf8_lossy(key.as_bytes());
+            for (value, after) in self.values(&rest, quote.as_deref()) {
+                let assigned = Assigned { before: "", quote: quote.as_deref(), value, after };
+                if !assigned.is_literal(self.language) || names_itself(&key, value) {
+                    continue;
+                }
+                for rule in self.book.rules_for_pair(&key, value, Pairing::Certain) {
+                    let told_by = value.as_bytes();
+                    let candidate = Candidate { rule, path: self.path, key: Some(&key), value, told_by };
+                    if !self.harmless.has(&candidate) {
+                        found(rule, whole.end());
+                    }
+                }
+            }
+        }
+    }
+
     /// The key that `at` is a part of.
     fn key_around(&self, at: usize) -> Option<Range<usize>> {
         let before = self.bytes.get(at.saturating_sub(LONGEST_KEY)..at)?;
@@ -160,7 +193,11 @@ impl Direct<'_> {
         else {
             return;
         };
-        let before = self.line_before(key_at);
+        let mut before = self.line_before(key_at);
+        if text.get(key.end()..whole.end()).is_some_and(|behind| behind.contains(']')) {
+            // `config['password'] =`: the mark before the key is the index' own, and opens no text.
+            before.truncate(before.trim_end_matches(['"', '\'', '\\']).len());
+        }
         // `…:secret:name` is a part of an ARN or a like name, not a key.
         if sign.as_str() == ":" && before.ends_with(':') {
             return;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::secrets::{RuleBook, Token};
+use crate::secrets::{BEFORE_SIGN, BLANKS, RuleBook, Token};
 
 /// As many literals as the engine's vector search takes at once.
 const GROUP: usize = 64;
@@ -33,6 +33,8 @@ pub(super) struct Needles {
     pub(super) control: Regex,
     /// `pairs` at the beginning of a text, with its parts.
     pub(super) assignment: regex::Regex,
+    /// A name, and on the next line the beginning of its value.
+    pub(super) beside: Regex,
     /// Literals and words in UTF-16 of either order.
     pub(super) wide: Vec<Regex>,
     /// Literals and words below base64.
@@ -70,6 +72,7 @@ impl Needles {
             plain: groups(&literals)?,
             pairs: bytes(&pairs(book))?,
             control: bytes(r"[\x00-\x08\x0a-\x1f\x7f]|\xef\xbf\xbd")?,
+            beside: bytes(book.beside.as_str())?,
             assignment: regex::Regex::new(&format!("^(?:{})", book.assignment.as_str()))?,
             wide: groups(&wide(&literals, &words))?,
             encoded: groups(&encoded(book, &words))?,
@@ -114,7 +117,7 @@ fn pairs(book: &RuleBook) -> String {
     let key = |words: BTreeSet<String>| {
         let words: Vec<String> = words.iter().map(|word| regex::escape(word)).collect();
         let words = words.join("|");
-        format!(r#"(?:{words})(?:[A-Z_.-][A-Za-z0-9_.-]{{0,64}})?\\{{0,2}}["']?\s{{0,4}}(?::=|=>|=|:)\s{{0,4}}"#)
+        format!(r"(?:{words})(?:[A-Z_.-][A-Za-z0-9_.-]{{0,64}})?{BEFORE_SIGN}(?::=|=>|=|:){BLANKS}")
     };
     let by_chance = key(by_chance.difference(&any).cloned().collect());
     let within = r#"(?:\\{0,2}"[^"\s]*?|\\{0,2}'[^'\s]*?|\\{0,2}`[^`\s]*?|[^\s"'`\\,;&<>(){}\[\]|]*?)"#;
