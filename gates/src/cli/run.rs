@@ -68,7 +68,7 @@ impl Run {
         }
         let gates = phase.gates()?;
         let settings = Settings::read(environment, &here, &here, &command)?;
-        let settings = settings.giving(gates.iter().flat_map(Phase::may_be_given), environment);
+        let settings = settings.giving(gates.iter().flat_map(Phase::may_be_given), environment, &here);
         let target = Target {
             phase: phase.id,
             next: phase.next,

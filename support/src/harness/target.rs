@@ -140,7 +140,9 @@ impl Target<'_> {
     pub fn main(&self) -> ExitCode {
         let environment = |name: &str| std::env::var(name).ok();
         let settings = match Settings::read(environment, &self.workspace, &self.workspace, &self.command) {
-            Ok(settings) => settings.giving(self.gates.iter().flat_map(Phase::may_be_given), environment),
+            Ok(settings) => {
+                settings.giving(self.gates.iter().flat_map(Phase::may_be_given), environment, &self.workspace)
+            }
             Err(error) => {
                 say(&format!("error: {error}"));
                 return Exit::Usage.into();

@@ -57,6 +57,8 @@ pub struct World<'a> {
     pub objects: Objects<'a>,
     /// The account that STS reported.
     pub account: String,
+    /// The principal that it reported, by its ARN.
+    pub principal: String,
     /// The container engine and the registry, for phases that need them.
     pub images: Option<&'a Images>,
 }

@@ -319,6 +319,14 @@ pub(crate) fn account_of(phase: &Phase, observations: &Observations) -> Option<S
     }
 }
 
+/// The principal that STS reported, by its ARN.
+pub(crate) fn principal_of(phase: &Phase, observations: &Observations) -> Option<String> {
+    match &observations.get(phase.id, IDENTITY)?.answer {
+        Answer::Value(value) => value.get("arn")?.as_str().map(str::to_owned),
+        Answer::Failed(_) => None,
+    }
+}
+
 /// Whether the execution id is ours.
 pub(crate) fn reserved(phase: &Phase, id: &str, published: &Result<Receipt, PublishError>) -> Finding {
     match published {

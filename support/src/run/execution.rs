@@ -393,6 +393,7 @@ impl<'a> Run<'a> {
                     Mode::Preflight => Objects::reading_only(substrate.s3()),
                     Mode::Commit => Objects::writing(substrate.s3()),
                 },
+                principal: entry::principal_of(self.execution.phase, &self.books.observations).unwrap_or_default(),
                 account,
             }),
             None => {

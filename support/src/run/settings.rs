@@ -7,6 +7,9 @@ use super::clock::{ClockError, Instant};
 use super::outcome::Mode;
 use crate::substrate::SubstrateKind;
 
+/// Variables of gates that name a file or a folder.
+const GIVEN_PATHS: [&str; 3] = ["PHASEGATE_SOURCE", "PHASEGATE_BUNDLE", "PHASEGATE_CI_OUTPUTS"];
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -160,15 +163,18 @@ impl Settings {
         })
     }
 
-    /// Reads the handles that gates let the environment give, through `get`.
+    /// Reads the handles that gates let the environment give, through `get`. Relative paths stand against `base`.
     #[must_use]
     pub fn giving(
         mut self,
         names: impl IntoIterator<Item = &'static str>,
         get: impl Fn(&str) -> Option<String>,
+        base: &Path,
     ) -> Self {
         for name in names {
             if let Some(value) = get(name).filter(|value| !value.is_empty()) {
+                let is_path = GIVEN_PATHS.contains(&name);
+                let value = if is_path { base.join(value).to_string_lossy().into_owned() } else { value };
                 self.given.insert(name.to_owned(), value);
             }
         }
@@ -238,11 +244,23 @@ mod tests {
     fn only_what_a_gate_names_is_taken_from_the_environment() {
         let get = |name: &str| match name {
             "ASKED" | "OTHER" => Some("s3://bucket/key".to_owned()),
+            "PHASEGATE_SOURCE" => Some("../platform".to_owned()),
+            "PHASEGATE_BUNDLE" => Some("/elsewhere".to_owned()),
             "BLANK" => Some(String::new()),
             _ => None,
         };
-        let settings = read(&[]).unwrap().giving(["ASKED", "BLANK", "UNSET"], get);
-        assert_eq!(settings.given, BTreeMap::from([("ASKED".to_owned(), "s3://bucket/key".to_owned())]));
+        let settings = read(&[]).unwrap().giving(
+            ["ASKED", "BLANK", "UNSET", "PHASEGATE_SOURCE", "PHASEGATE_BUNDLE"],
+            get,
+            Path::new("/work"),
+        );
+        let given: Vec<(&str, &str)> = settings.given.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let wanted = [
+            ("ASKED", "s3://bucket/key"),
+            ("PHASEGATE_BUNDLE", "/elsewhere"),
+            ("PHASEGATE_SOURCE", "/work/../platform"),
+        ];
+        assert_eq!(given, wanted);
     }
 
     #[test]
