@@ -102,7 +102,11 @@ static COMPLETE: Check<(RowOutput, Digested)> = Check::<(RowOutput, Digested)>::
         }
         match &digested.local_agrees {
             Ok(true) => {}
-            Ok(false) => return Err(format!("{SEED} on disk and in the store are two documents").into()),
+            Ok(false) => {
+                return Err(
+                    format!("{SEED} on disk, and in the store as s3api get-object gave it, are two documents").into()
+                );
+            }
             Err(why) => return Err(Unmet::from(why.clone())),
         }
         for field in PAYLOAD_FIELDS {

@@ -82,8 +82,10 @@ impl EntryContract {
 pub(super) fn machines(row: &RowOutput) -> Result<&[StateMachineEntry], Unmet> {
     match row.runs.first().map(|run| &run.output) {
         Some(Output::StateMachines { machines, complete: true }) => Ok(machines),
-        Some(Output::StateMachines { .. }) => Err("the list of state machines is not complete".into()),
-        _ => Err("Step Functions did not list its state machines".into()),
+        Some(Output::StateMachines { .. }) => {
+            Err("the list of state machines (aws stepfunctions list-state-machines) is not complete".into())
+        }
+        _ => Err("Step Functions did not list its state machines (aws stepfunctions list-state-machines)".into()),
     }
 }
 

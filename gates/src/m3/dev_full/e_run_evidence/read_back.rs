@@ -123,30 +123,50 @@ pub(super) static STANDING: Check<BTreeMap<String, Standing>> = Check::<BTreeMap
 )
 .next("look at both keys with `aws s3api list-object-versions`; something else writes under this run's prefix");
 
-/// The two objects, parsed from bytes that were read back; or why those are no JSON.
-pub(super) type Artifacts = BTreeMap<String, Result<Value, String>>;
+/// An object as it was read once more to be parsed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Artifact {
+    uri: String,
+    /// Of the bytes that came.
+    sha256: String,
+    /// What they say, or why they are no JSON.
+    document: Result<Value, String>,
+}
 
-pub(super) static CONSISTENT: Check<(Artifacts, Identity)> = Check::<(Artifacts, Identity)>::new(
-    "run_objects.consistent",
-    "M3E-B6",
-    &["artifacts", "accepted_identity"],
-    |(artifacts, accepted)| {
-        for (name, _) in KEYS {
-            let artifact = artifacts.get(name).ok_or_else(|| Unmet::from(format!("{name} was not read back")))?;
-            let artifact = artifact.as_ref().map_err(|why| Unmet::from(format!("{name} is no JSON: {why}")))?;
-            let says = Identity::in_snapshot(artifact).map_err(|why| Unmet::from(format!("{name}: {why}")))?;
-            ensure!(says == *accepted, "{name} says {says:?}, the lanes before left {accepted:?}");
-        }
-        Ok(format!("{RUN_JSON} and {RUN_HEADER} carry the same identity and digest, those of M3.B and M3.C"))
-    },
-    |(artifacts, _)| {
-        if let Some(Ok(Value::Object(header))) = artifacts.get_mut(RUN_HEADER) {
-            header.insert("scenario_run_id".to_owned(), json!("scenario_0"));
-        }
-    },
-)
-.basis(Basis::Recomputed)
-.next("do not trust these objects: find out who writes below the run; then run the gate again, under a new run id");
+/// The two objects.
+pub(super) type Artifacts = BTreeMap<String, Artifact>;
+
+pub(super) static CONSISTENT: Check<(Artifacts, Identity, RunObjects)> =
+    Check::<(Artifacts, Identity, RunObjects)>::new(
+        "run_objects.consistent",
+        "M3E-B6",
+        &["artifacts", "accepted_identity", "run_objects"],
+        |(artifacts, accepted, objects)| {
+            for (name, _) in KEYS {
+                let Artifact { uri, sha256, document } =
+                    artifacts.get(name).ok_or_else(|| Unmet::from(format!("{name} was not read back")))?;
+                // Another object may carry the same identity: what is parsed must be what was put.
+                if let Some(Publication::Published { receipt, .. }) = objects.get(name) {
+                    let put = &receipt.sha256_local;
+                    ensure!(
+                        sha256 == put,
+                        "s3api get-object of {uri} gave bytes of SHA-256 {sha256}, and {put} were put"
+                    );
+                }
+                let artifact = document.as_ref().map_err(|why| Unmet::from(format!("{uri} is no JSON: {why}")))?;
+                let says = Identity::in_snapshot(artifact).map_err(|why| Unmet::from(format!("{name}: {why}")))?;
+                ensure!(says == *accepted, "{name} says {says:?}, the lanes before left {accepted:?}");
+            }
+            Ok(format!("{RUN_JSON} and {RUN_HEADER} carry the same identity and digest, those of M3.B and M3.C"))
+        },
+        |(artifacts, ..)| {
+            if let Some(Artifact { document: Ok(Value::Object(header)), .. }) = artifacts.get_mut(RUN_HEADER) {
+                header.insert("scenario_run_id".to_owned(), json!("scenario_0"));
+            }
+        },
+    )
+    .basis(Basis::Recomputed)
+    .next("do not trust these objects: find out who writes below the run; then run the gate again, under a new run id");
 
 /// Reads back by the row what may stand in the store.
 pub(super) fn read_again(run: &mut LaneRun<'_>, keys: &RunKeys, objects: &RunObjects) -> Step {
@@ -207,7 +227,11 @@ pub(super) fn parse(run: &mut LaneRun<'_>, keys: &RunKeys) -> Step {
     let mut artifacts = Artifacts::new();
     for (name, key) in KEYS.iter().filter_map(|(name, _)| Some((*name, keys.of(name)?))) {
         let artifact = match run.world()?.objects.get_object(&bucket, key, None) {
-            Ok(reply) => serde_json::from_slice(&reply.value.bytes).map_err(|e| e.to_string()),
+            Ok(reply) => Artifact {
+                uri: format!("s3://{bucket}/{key}"),
+                sha256: digest::sha256_hex(&reply.value.bytes),
+                document: serde_json::from_slice(&reply.value.bytes).map_err(|e| e.to_string()),
+            },
             Err(error) => {
                 let call = format!("aws s3api get-object --bucket {bucket} --key '{key}' /dev/stdout");
                 return Err(run.unanswered("artifacts", &call, error));

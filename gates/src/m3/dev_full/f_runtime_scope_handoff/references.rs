@@ -1,5 +1,7 @@
 //! What the pack points to: in the store, readable, and of this run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use support::ensure;
@@ -10,6 +12,7 @@ use support::run::rows::{Output, RowOutput};
 
 use super::REF_READABLE;
 use super::scope::Pack;
+use crate::m3::dev_full::e_run_evidence::{RUN_HEADER, RUN_JSON};
 use crate::m3::dev_full::{laws, lists, upstream};
 
 const REFERENCE_LAW: &str = "Durable reference law";
@@ -18,39 +21,52 @@ const REFERENCE_LAW: &str = "Durable reference law";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Required(Vec<Result<String, String>>);
 
-pub(super) static REFERENCES: Check<(RowOutput, Pack, Required)> = Check::<(RowOutput, Pack, Required)>::new(
-    "handoff.references",
-    "M3F-B4",
-    &[REF_READABLE, "pack", "required_references"],
-    |(row, pack, required)| {
-        ensure!(!required.0.is_empty(), "the plan's {REFERENCE_LAW} names no key in backticks");
-        for key in &required.0 {
-            let key = key.as_ref().map_err(|why| Unmet::from(why.clone()))?;
-            ensure!(
-                pack.references.values().any(|referenced| referenced == key),
-                "the pack does not point to {key}, as the plan's {REFERENCE_LAW} asks"
-            );
-        }
-        for (name, key) in &pack.references {
-            let asked = row.runs.iter().find(|run| run.bindings.get("referenced_key") == Some(key));
-            let Some(Output::Heads { bucket, keys }) = asked.map(|run| &run.output) else {
-                return Err(Unmet::from(format!("`{name}` was not asked for: {key}")));
-            };
-            ensure!(keys.get(key) == Some(&true), "s3://{bucket}/{key} does not exist");
-            let read = row.follow_ups.get(name).ok_or_else(|| Unmet::from(format!("{key} was not opened")))?;
-            of_this_run(&read.value, pack).map_err(|why| Unmet::from(format!("s3://{bucket}/{key}: {why}")))?;
-        }
-        Ok(format!("{} objects, each found, opened, and of {}", pack.references.len(), pack.identity.platform_run_id))
-    },
-    |(row, _, _)| {
-        for run in &mut row.runs {
-            if let Output::Heads { keys, .. } = &mut run.output {
-                keys.values_mut().for_each(|there| *there = false);
+/// What M3.E left of the run's two objects, by the references' names; or why it cannot be read. M3.D's snapshot has checks of its own.
+pub(super) type Left = BTreeMap<String, Result<Value, String>>;
+
+pub(super) static REFERENCES: Check<(RowOutput, Pack, Required, Left)> =
+    Check::<(RowOutput, Pack, Required, Left)>::new(
+        "handoff.references",
+        "M3F-B4",
+        &[REF_READABLE, "pack", "required_references", "referenced_files"],
+        |(row, pack, required, left)| {
+            ensure!(!required.0.is_empty(), "the plan's {REFERENCE_LAW} names no key in backticks");
+            for key in &required.0 {
+                let key = key.as_ref().map_err(|why| Unmet::from(why.clone()))?;
+                ensure!(
+                    pack.references.values().any(|referenced| referenced == key),
+                    "the pack does not point to {key}, as the plan's {REFERENCE_LAW} asks"
+                );
             }
-        }
-    },
-)
-.next("look at the object with `aws s3api head-object`; run the gate again, which pins another run");
+            for (name, key) in &pack.references {
+                let asked = row.runs.iter().find(|run| run.bindings.get("referenced_key") == Some(key));
+                let Some(Output::Heads { bucket, keys }) = asked.map(|run| &run.output) else {
+                    return Err(Unmet::from(format!("`{name}` was not asked for: {key}")));
+                };
+                ensure!(keys.get(key) == Some(&true), "s3://{bucket}/{key} does not exist");
+                let read = row.follow_ups.get(name).ok_or_else(|| Unmet::from(format!("{key} was not opened")))?;
+                of_this_run(&read.value, pack).map_err(|why| Unmet::from(format!("s3://{bucket}/{key}: {why}")))?;
+                // Another object of this run speaks of it too.
+                if let Some(put) = left.get(name) {
+                    let put = put.as_ref().map_err(|why| Unmet::from(format!("s3://{bucket}/{key}: {why}")))?;
+                    ensure!(read.value == *put, "s3://{bucket}/{key} gave another document than M3.E put there");
+                }
+            }
+            Ok(format!(
+                "{} objects, each found, opened, and of {}",
+                pack.references.len(),
+                pack.identity.platform_run_id
+            ))
+        },
+        |(row, ..)| {
+            for run in &mut row.runs {
+                if let Output::Heads { keys, .. } = &mut run.output {
+                    keys.values_mut().for_each(|there| *there = false);
+                }
+            }
+        },
+    )
+    .next("look at the object with `aws s3api head-object`; run the gate again, which pins another run");
 
 /// Whether a document is about the pack's run. Run objects and M3.D's snapshot all name run and scenario.
 fn of_this_run(document: &Value, pack: &Pack) -> Result<(), String> {
@@ -88,7 +104,10 @@ pub(super) fn observe(run: &mut LaneRun<'_>, pack: &Pack) -> Step {
             run.follow_up_json(REF_READABLE, name, &bucket, key)?;
         }
     }
-    Ok(())
+    let of_run = |key: &str| [RUN_JSON, RUN_HEADER].into_iter().find(|name| key.ends_with(&format!("/{name}")));
+    let left = pack.references.iter().filter_map(|(name, key)| Some((name.clone(), run.left_by("M3.E", of_run(key)?))));
+    let left: Left = left.collect();
+    run.observe("referenced_files", "run.json and its header, as M3.E left them", &left)
 }
 
 fn required(run: &LaneRun<'_>, pack: &Pack) -> Vec<Result<String, String>> {
@@ -107,7 +126,6 @@ mod tests {
     use crate::m3::dev_full::upstream::Identity;
     use rstest::rstest;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     #[rstest]
     #[case(json!({ "platform_run_id": "p", "scenario_run_id": "s" }), None)]

@@ -42,7 +42,7 @@ impl Link {
         let name = summary_of(lane);
         let local = self.local.as_ref().map_err(|why| Unmet::from(why.clone()))?;
         let durable = self.durable.as_ref().map_err(|why| Unmet::from(why.clone()))?;
-        ensure!(local == durable, "{name} on disk and in the store are two documents");
+        ensure!(local == durable, "{name} on disk, and in the store as s3api get-object gave it, are two documents");
         for (field, expected) in [
             ("execution_id", Value::from(self.executed.execution_id.as_str())),
             ("phase_execution_id", Value::from(self.executed.phase_execution_id.as_str())),
