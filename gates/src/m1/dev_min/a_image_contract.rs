@@ -9,7 +9,7 @@ use support::run::lane::{Lane, Step, Stop};
 use support::substrate::RepositoryInfo;
 
 use self::contents::{EXCLUDED, INCLUDED, NO_WHOLE_COPY, SOURCES};
-use self::identity::{COMMIT, CONVENIENCE, HANDLES, IMMUTABLE, REFERENCE_MODE, REPOSITORY, SINGLE_IMAGE, TAG};
+use self::identity::{COMMIT, CONVENIENCE, HANDLES, IMMUTABLE, REFERENCE_MODE, REPOSITORY, RUN_ID, SINGLE_IMAGE, TAG};
 use super::source;
 
 pub(super) use self::contents::Contents;
@@ -32,6 +32,7 @@ pub(super) fn lane() -> Lane {
         .checks([
             &HANDLES as &dyn AnyCheck,
             &COMMIT,
+            &RUN_ID,
             &TAG,
             &CONVENIENCE,
             &REFERENCE_MODE,
@@ -44,7 +45,7 @@ pub(super) fn lane() -> Lane {
             &IMMUTABLE,
         ])
         .requirement("single-image", [SINGLE_IMAGE.holds(), REPOSITORY.holds()])
-        .requirement("immutable-tag", [HANDLES.holds(), TAG.holds(), COMMIT.holds(), IMMUTABLE.holds()])
+        .requirement("immutable-tag", [HANDLES.holds(), TAG.holds(), COMMIT.holds(), RUN_ID.holds(), IMMUTABLE.holds()])
         .requirement(
             "mutable-tag-not-authoritative",
             [CONVENIENCE.holds(), CONVENIENCE.refusal(), REFERENCE_MODE.holds()],
@@ -58,7 +59,7 @@ pub(super) fn held() -> Vec<Proof> {
 
 /// What must be so before anything is built.
 pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
-    vec![&HANDLES, &COMMIT, &TAG, &SOURCES]
+    vec![&HANDLES, &COMMIT, &RUN_ID, &TAG, &SOURCES]
 }
 
 fn read_documents(run: &mut LaneRun<'_>) -> Step {

@@ -18,6 +18,9 @@ use super::{a_image_contract, e_build_surface, f_driver, files};
 
 const PROVENANCE: &str = "packaging_provenance.json";
 
+/// The run's header, which P1 writes.
+const RUN_HEADER: &str = "run.json";
+
 /// The provenance as the store has it, beside what others say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Recorded {
@@ -33,6 +36,8 @@ struct Recorded {
     tag: String,
     /// What the tag resolves to once more, after all else.
     again: Option<String>,
+    /// Where the plan wants it, and the run's header: the URIs of M1.C's path contract for this run.
+    planned_uris: Vec<String>,
 }
 
 /// The names that the registry gives to the image's fields.
@@ -42,11 +47,36 @@ struct Names {
     image_digest: String,
     git_sha: String,
     written_at_utc: String,
+    config_digest: String,
+}
+
+impl Names {
+    /// The handle that gives a field of the plan another name.
+    fn other_than(&self, field: &str) -> Option<(&'static str, &str)> {
+        let named = match field {
+            "image_tag" => ("IMAGE_TAG_EVIDENCE_FIELD", &self.image_tag),
+            "image_digest" => ("IMAGE_DIGEST_EVIDENCE_FIELD", &self.image_digest),
+            "git_sha" => ("IMAGE_GIT_SHA_EVIDENCE_FIELD", &self.git_sha),
+            "written_at_utc" => ("FIELD_WRITTEN_AT_UTC", &self.written_at_utc),
+            _ => return None,
+        };
+        (named.1 != field).then_some((named.0, named.1.as_str()))
+    }
 }
 
 impl Recorded {
     fn text(&self, field: &str) -> &str {
         self.body.get(field).and_then(Value::as_str).unwrap_or("-")
+    }
+
+    /// The one URI of a file that M1.C pins.
+    fn planned(&self, file: &str) -> Result<&String, Unmet> {
+        let named: Vec<&String> = self.planned_uris.iter().filter(|uri| uri.ends_with(&format!("/{file}"))).collect();
+        match named.as_slice() {
+            [one] => Ok(one),
+            _ => Err(Unmet::from(format!("M1.C pins {} paths for {file}", named.len()))
+                .next("write the object's path once into M1.C's evidence path contract")),
+        }
     }
 }
 
@@ -68,6 +98,10 @@ static FIELDS: Check<Recorded> = Check::<Recorded>::derived(
         ensure!(recorded.planned.len() >= 8, "the plan's M1.C names {} fields", recorded.planned.len());
         for field in &recorded.planned {
             let there = recorded.body.get(field).is_some_and(|value| !value.is_null() && value != "");
+            if !there && let Some((handle, named)) = recorded.names.other_than(field) {
+                return Err(Unmet::from(format!("M1.C asks for `{field}`, and {handle} names it `{named}`"))
+                    .next(format!("pin {handle} = \"{field}\" in the registry, or correct M1.C's list of fields")));
+            }
             ensure!(there, "{} has no `{field}`, which M1.C asks for", recorded.uri);
         }
         ensure!(recorded.text("phase_id") == files::PHASE_ID, "{} is of phase {}", recorded.uri, recorded.text("phase_id"));
@@ -100,9 +134,11 @@ static PATH: Check<Recorded> = Check::<Recorded>::derived(
         let Recorded { key, platform_run_id, .. } = recorded;
         let ends = format!("/{platform_run_id}/{}/{PROVENANCE}", files::PHASE_ID);
         ensure!(key.ends_with(&ends), "{key} is not of run {platform_run_id} and phase {}", files::PHASE_ID);
-        Ok(format!("{key} is scoped to its run"))
+        let planned = recorded.planned(PROVENANCE)?;
+        ensure!(*planned == recorded.uri, "it lies at {}, and M1.C pins {planned}", recorded.uri);
+        Ok(format!("{key} is scoped to its run, where M1.C pins it"))
     },
-    |recorded| "evidence/packaging_provenance.json".clone_into(&mut recorded.key),
+    |recorded| recorded.uri.push_str(".doctored"),
 )
 .next("pin EVIDENCE_PHASE_PREFIX_PATTERN as evidence/runs/{platform_run_id}/{phase_id}/");
 
@@ -153,6 +189,12 @@ static HEADER: Check<(Recorded, Header)> = Check::<(Recorded, Header)>::derived(
     "run_json_mismatch",
     &["recorded", "header"],
     |(recorded, header)| {
+        let planned = recorded.planned(RUN_HEADER)?;
+        ensure!(
+            planned.ends_with(&format!("/{}", header.key)),
+            "the header is looked for at {}, and M1.C pins {planned}",
+            header.key
+        );
         let Some(body) = &header.body else {
             ensure!(header.complete && header.versions == 0, "{} was there once, and is gone", header.key);
             return Ok(format!("P1 has not written {} yet", header.key));
@@ -168,9 +210,15 @@ static HEADER: Check<(Recorded, Header)> = Check::<(Recorded, Header)>::derived(
                 recorded.text(field)
             );
         }
-        Ok(format!("{} says the same of the image", header.key))
+        let digest = body.get(&names.config_digest).and_then(Value::as_str).unwrap_or("-");
+        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        ensure!(is_digest, "{} says {} {digest}, which is no SHA-256", header.key, names.config_digest);
+        Ok(format!("{} says the same of the image, and of which configuration", header.key))
     },
-    |(_, header)| header.body = Some(json!({})),
+    |(recorded, header)| {
+        let other = json!({ &recorded.names.image_tag: "doctored" });
+        header.body = Some(other);
+    },
 )
 .next("package under the run id that is meant; a run that P1 has pinned with another image needs a new one");
 
@@ -223,6 +271,7 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
         image_digest: run.text("IMAGE_DIGEST_EVIDENCE_FIELD")?,
         git_sha: run.text("IMAGE_GIT_SHA_EVIDENCE_FIELD")?,
         written_at_utc: run.text("FIELD_WRITTEN_AT_UTC")?,
+        config_digest: run.text("CONFIG_DIGEST_FIELD")?,
     };
     let Some(platform_run_id) = identity.platform_run_id.clone() else {
         return Err(Stop::Fault(
@@ -242,6 +291,7 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
         uri: format!("s3://{bucket}/{key}"),
         key,
         body: read,
+        planned_uris: planned_uris(run, &bucket, &platform_run_id),
         planned: planned_fields(run),
         names,
         git_sha: identity.git_sha()?.to_owned(),
@@ -284,6 +334,14 @@ fn provenance(
     body.insert("image_build_driver".to_owned(), json!(driver.selected()));
     body.insert("non_secret".to_owned(), json!(true));
     Ok(Value::Object(body))
+}
+
+/// The objects that M1.C's records name, for this run.
+fn planned_uris(run: &LaneRun<'_>, bucket: &str, platform_run_id: &str) -> Vec<String> {
+    let records = run.plan().records.iter().filter(|record| record.lane.as_deref() == Some("M1.C"));
+    let entries = records.flat_map(|record| &record.entries).flat_map(|e| std::iter::once(e).chain(e.all_below()));
+    let uris = entries.flat_map(|entry| entry.code()).filter(|span| span.starts_with("s3://"));
+    uris.map(|uri| uri.replace("<S3_EVIDENCE_BUCKET>", bucket).replace("<platform_run_id>", platform_run_id)).collect()
 }
 
 /// The names in M1.C's records that are fields: lower case, in one word with underscores.

@@ -30,6 +30,10 @@ pub(super) fn lane() -> Lane {
         .may_be_given(source::IMAGE)
         .may_be_given(source::BASE_IMAGE)
         .may_be_given(push::CONVENIENCE_TAG)
+        .may_be_given(commands::ALSO_GIVEN[0])
+        .may_be_given(commands::ALSO_GIVEN[1])
+        .may_be_given(commands::ALSO_GIVEN[2])
+        .may_be_given(commands::ALSO_GIVEN[3])
         .proves("built by the plan's commands, pushed once under its immutable tag, resolved to one digest by registry and ECR")
         .checks([
             &COMMANDS as &dyn AnyCheck,

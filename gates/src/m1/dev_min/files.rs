@@ -32,9 +32,9 @@ pub(super) fn publish(run: &mut LaneRun<'_>, name: &str, body: Value, fields: &[
     run.publish(file).map(drop)
 }
 
-/// Who builds: the principal that AWS knows, and where GitHub runs it, who started that.
+/// Who builds: where GitHub runs it, who started that; else the principal that AWS knows.
 pub(super) fn build_actor(run: &LaneRun<'_>) -> Result<String, Stop> {
-    let principal = run.world()?.account.clone();
+    let principal = &run.world()?.principal;
     Ok(match (run.given("GITHUB_ACTOR"), run.given("GITHUB_RUN_ID")) {
         (Some(actor), Some(id)) => format!("github:{actor}/run/{id}"),
         _ => format!("aws:{principal}"),

@@ -1,16 +1,21 @@
 //! M1.G: the workflow that builds with authority: where the plan says, with the rights that it needs and no others.
 
+mod credentials;
 mod document;
+mod script;
+mod sequence;
 
 use std::collections::BTreeSet;
 
 use support::ensure;
-use support::run::check::{AnyCheck, Check, Unmet};
+use support::run::check::{AnyCheck, Check, Judged, Unmet};
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
 use support::run::lane::{Lane, Step, Stop};
 
+use self::credentials::OIDC;
 pub(super) use self::document::{Job, Workflow, WorkflowStep};
+use self::sequence::SEQUENCE_KEPT;
 use super::source;
 
 /// The lane, as plans name it.
@@ -18,6 +23,9 @@ const LANE: &str = "M1.G";
 
 /// What the workflow's packaging job must give.
 pub(super) const OUTPUTS: [&str; 5] = ["image_tag", "image_digest", "git_sha", "ci_run_id", "build_actor"];
+
+/// What must be typed to start the workflow.
+const INPUTS: [&str; 5] = ["platform_run_id", "aws_region", "aws_role_to_assume", "ecr_repo_name", "ecr_repo_uri"];
 
 /// What the workflow must leave.
 pub(super) const PACK: [&str; 4] = [
@@ -27,13 +35,8 @@ pub(super) const PACK: [&str; 4] = [
     "security_secret_injection_checks.json",
 ];
 
-/// The words by which the steps of the plan's sequence are known, in order.
-const SEQUENCE: [(&str, &[&str]); 4] = [
-    ("the login to ECR", &["amazon-ecr-login", "get-login-password"]),
-    ("the build", &["docker build"]),
-    ("the push", &["docker push"]),
-    ("the resolution of the digest", &["describe-images"]),
-];
+/// Inputs of actions that are run as a script.
+const SCRIPTS: [&str; 6] = ["args", "command", "entrypoint", "inlinescript", "run", "script"];
 
 static PINNED: Check<Workflow> = Check::<Workflow>::derived(
     "workflow.pinned",
@@ -43,13 +46,13 @@ static PINNED: Check<Workflow> = Check::<Workflow>::derived(
         if !workflow.asked {
             return Ok(NOT_ASKED.to_owned());
         }
-        let paths: Vec<&str> = workflow.planned.iter().map(String::as_str).collect();
-        ensure!(paths.len() == 1, "M1.G names {} workflows: {}", paths.len(), paths.join(", "));
+        let (count, path) = (workflow.planned.len(), workflow.path());
+        ensure!(count == 1, "M1.G names {count} workflows: {path}");
         if let Some(problem) = &workflow.problem {
             return Err(problem.clone().into());
         }
-        ensure!(!workflow.jobs.is_empty(), "{} has no job", paths.join(""));
-        Ok(format!("{} is there, {} jobs", paths.join(""), workflow.jobs.len()))
+        ensure!(!workflow.jobs.is_empty(), "{path} has no job");
+        Ok(format!("{path} is there, {} jobs", workflow.jobs.len()))
     },
     |workflow| {
         workflow.asked = true;
@@ -64,16 +67,15 @@ static TRIGGER: Check<Workflow> = Check::<Workflow>::derived(
     "workflow_trigger",
     &["workflow"],
     |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let on: Vec<&str> = workflow.triggers.iter().map(String::as_str).collect();
-        ensure!(
-            on == ["workflow_dispatch"],
-            "it is started by {}, and only workflow_dispatch is allowed",
-            on.join(", ")
-        );
-        Ok("started by hand alone".to_owned())
+        judged(workflow, |workflow| {
+            let on: Vec<&str> = workflow.triggers.iter().map(String::as_str).collect();
+            ensure!(
+                on == ["workflow_dispatch"],
+                "it is started by {}, and only workflow_dispatch is allowed",
+                on.join(", ")
+            );
+            Ok("started by hand alone".to_owned())
+        })
     },
     |workflow| {
         workflow.read_as_asked();
@@ -83,29 +85,51 @@ static TRIGGER: Check<Workflow> = Check::<Workflow>::derived(
 .basis(Basis::Documented)
 .next("leave `workflow_dispatch` as the workflow's only trigger");
 
+static INPUTS_REQUIRED: Check<Workflow> = Check::<Workflow>::derived(
+    "workflow.inputs",
+    "workflow_inputs",
+    &["workflow"],
+    |workflow| {
+        judged(workflow, |workflow| {
+            for input in INPUTS {
+                let Some(required) = workflow.inputs.get(input) else {
+                    return Err(format!("workflow_dispatch does not ask for {input}").into());
+                };
+                ensure!(*required, "workflow_dispatch takes {input}, and does not require it");
+            }
+            Ok(format!("{} inputs are required", INPUTS.len()))
+        })
+    },
+    |workflow| {
+        workflow.read_as_asked();
+        workflow.inputs.values_mut().for_each(|required| *required = false);
+    },
+)
+.basis(Basis::Documented)
+.next("give workflow_dispatch the input, with `required: true`");
+
 static PERMISSIONS: Check<Workflow> = Check::<Workflow>::derived(
     "workflow.permissions",
     "workflow_permissions",
     &["workflow"],
     |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        for job in &workflow.jobs {
-            let Some(permissions) = &job.permissions else {
-                return Err(format!("job {} does not say what it may do", job.id).into());
-            };
-            for (what, level) in permissions {
-                let allowed = match (what.as_str(), level.as_str()) {
-                    (_, "none") | ("contents", "read") | ("id-token", "write") => true,
-                    // An attestation is signed by a job that builds nothing.
-                    ("attestations", "write") => !job.does("docker build"),
-                    _ => false,
+        judged(workflow, |workflow| {
+            for job in &workflow.jobs {
+                let Some(permissions) = &job.permissions else {
+                    return Err(format!("job {} does not say what it may do", job.id).into());
                 };
-                ensure!(allowed, "job {} may {level} {what}, which packaging does not need", job.id);
+                for (what, level) in permissions {
+                    let allowed = match (what.as_str(), level.as_str()) {
+                        (_, "none") | ("contents", "read") | ("id-token", "write") => true,
+                        // An attestation is signed by a job that builds nothing.
+                        ("attestations", "write") => !job.does("docker build"),
+                        _ => false,
+                    };
+                    ensure!(allowed, "job {} may {level} {what}, which packaging does not need", job.id);
+                }
             }
-        }
-        Ok("contents may be read, the role is assumed by OIDC, and nothing more".to_owned())
+            Ok("contents may be read, the role is assumed by OIDC, and nothing more".to_owned())
+        })
     },
     |workflow| {
         workflow.read_as_asked();
@@ -115,84 +139,18 @@ static PERMISSIONS: Check<Workflow> = Check::<Workflow>::derived(
 .basis(Basis::Documented)
 .next("leave `contents: read` and `id-token: write`; `attestations: write` only in a job that attests");
 
-static OIDC: Check<Workflow> = Check::<Workflow>::derived(
-    "workflow.oidc",
-    "static_credentials",
-    &["workflow"],
-    |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let steps = || workflow.jobs.iter().flat_map(|job| &job.steps);
-        if let Some(step) =
-            steps().find(|step| step.with.keys().any(|key| key.starts_with("aws-") && key.contains("access-key")))
-        {
-            return Err(format!("step `{}` takes a static key", step.name).into());
-        }
-        let secrets: Vec<&str> =
-            steps().filter(|step| step.names_secret_keys()).map(|step| step.name.as_str()).collect();
-        ensure!(secrets.is_empty(), "a stored AWS key is used by step `{}`", secrets.join("`, `"));
-        let assumes =
-            steps().any(|step| step.acts("configure-aws-credentials") && step.with.contains_key("role-to-assume"));
-        ensure!(assumes, "no step assumes a role by OIDC");
-        let refuses = steps().any(|step| step.runs("AWS_ACCESS_KEY_ID") && step.runs("exit 1"));
-        ensure!(refuses, "no step refuses static AWS keys");
-        Ok("a role assumed by OIDC; static keys are refused".to_owned())
-    },
-    |workflow| {
-        workflow.read_as_asked();
-        for job in &mut workflow.jobs {
-            job.steps.clear();
-        }
-    },
-)
-.basis(Basis::Documented)
-.next("assume the role by aws-actions/configure-aws-credentials, and fail where a static key is set");
-
-static SEQUENCE_KEPT: Check<Workflow> = Check::<Workflow>::derived(
-    "workflow.sequence",
-    "workflow_sequence",
-    &["workflow"],
-    |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let Some(job) = workflow.jobs.iter().find(|job| job.does("docker build")) else {
-            return Err("no job builds the image".into());
-        };
-        let mut from = 0;
-        for (what, words) in SEQUENCE {
-            let rest = job.steps.iter().enumerate().skip(from);
-            let Some((at, _)) = rest.clone().find(|(_, step)| words.iter().any(|word| step.says(word))) else {
-                return Err(format!("job {} does not do {what} where it should", job.id).into());
-            };
-            from = at;
-        }
-        Ok(format!("job {}: login, build, push, resolve, in this order", job.id))
-    },
-    |workflow| {
-        workflow.read_as_asked();
-        for job in &mut workflow.jobs {
-            job.steps.reverse();
-        }
-    },
-)
-.basis(Basis::Documented)
-.next("keep the order of M1.E in the workflow: login, build, push, resolve the digest");
-
 static OUTPUTS_NAMED: Check<Workflow> = Check::<Workflow>::derived(
     "workflow.outputs",
     "workflow_outputs",
     &["workflow"],
     |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let named: BTreeSet<&str> =
-            workflow.jobs.iter().flat_map(|job| job.outputs.keys()).map(String::as_str).collect();
-        let missing: Vec<&str> = OUTPUTS.into_iter().filter(|output| !named.contains(output)).collect();
-        ensure!(missing.is_empty(), "no job gives {}", missing.join(", "));
-        Ok(format!("{} outputs", OUTPUTS.len()))
+        judged(workflow, |workflow| {
+            let named: BTreeSet<&str> =
+                workflow.jobs.iter().flat_map(|job| job.outputs.keys()).map(String::as_str).collect();
+            let missing: Vec<&str> = OUTPUTS.into_iter().filter(|output| !named.contains(output)).collect();
+            ensure!(missing.is_empty(), "no job gives {}", missing.join(", "));
+            Ok(format!("{} outputs", OUTPUTS.len()))
+        })
     },
     |workflow| {
         workflow.read_as_asked();
@@ -209,20 +167,25 @@ static ACTIONS_PINNED: Check<Workflow> = Check::<Workflow>::derived(
     "action_pins",
     &["workflow"],
     |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let uses: Vec<&str> =
-            workflow.jobs.iter().flat_map(|job| &job.steps).filter_map(|step| step.uses.as_deref()).collect();
-        ensure!(!uses.is_empty(), "no step uses an action");
-        let loose: Vec<&str> = uses.iter().copied().filter(|uses| !is_pinned(uses)).collect();
-        ensure!(loose.is_empty(), "not pinned by commit: {}", loose.join(", "));
-        Ok(format!("{} actions, each pinned by its commit", uses.len()))
+        judged(workflow, |workflow| {
+            let of_jobs =
+                workflow.jobs.iter().filter_map(|job| Some((format!("job {}", job.id), job.uses.as_deref()?)));
+            let of_steps = workflow.steps().filter_map(|(job, step)| Some((job.place(step), step.uses.as_deref()?)));
+            let uses: Vec<(String, &str)> = of_jobs.chain(of_steps).collect();
+            ensure!(!uses.is_empty(), "no step uses an action");
+            let loose: Vec<String> = uses
+                .iter()
+                .filter(|(_, uses)| !is_pinned(uses))
+                .map(|(place, uses)| format!("{uses} ({place})"))
+                .collect();
+            ensure!(loose.is_empty(), "not pinned by commit: {}", loose.join(", "));
+            Ok(format!("{} actions, each pinned by its commit", uses.len()))
+        })
     },
     |workflow| {
         workflow.read_as_asked();
-        for step in workflow.jobs.iter_mut().flat_map(|job| &mut job.steps) {
-            step.uses = step.uses.as_ref().map(|_| "actions/checkout@v4".to_owned());
+        for job in &mut workflow.jobs {
+            job.uses = Some("doctored/doctored/.github/workflows/doctored.yml@main".to_owned());
         }
     },
 )
@@ -234,20 +197,31 @@ static NO_INJECTION: Check<Workflow> = Check::<Workflow>::derived(
     "script_injection",
     &["workflow"],
     |workflow| {
-        if !is_asked(workflow)? {
-            return Ok(NOT_ASKED.to_owned());
-        }
-        let steps: Vec<&WorkflowStep> = workflow.jobs.iter().flat_map(|job| &job.steps).collect();
-        let loose: Vec<&str> = steps.iter().filter(|s| s.runs("${{")).map(|s| s.name.as_str()).collect();
-        ensure!(loose.is_empty(), "an expression is put into the script of step `{}`", loose.join("`, `"));
-        let scripts = steps.iter().filter(|step| step.run.is_some()).count();
-        ensure!(scripts > 0, "no step runs a script");
-        Ok(format!("{scripts} scripts, no expression in any"))
+        judged(workflow, |workflow| {
+            let of_all = std::iter::once(("the workflow".to_owned(), &workflow.shell));
+            let of_jobs = workflow.jobs.iter().map(|job| (format!("job {}", job.id), &job.shell));
+            let shells = of_all.chain(of_jobs).filter_map(|(place, shell)| Some((place, "shell", shell.as_deref()?)));
+            let of_steps = workflow.steps().flat_map(|(job, step)| {
+                step.scripts().into_iter().map(move |(key, text)| (job.place(step), key, text))
+            });
+            let texts: Vec<(String, &str, &str)> = shells.chain(of_steps).collect();
+            // A comment is no shelter: the expression is filled in before anything reads the script.
+            let loose: Vec<String> = texts
+                .iter()
+                .filter(|(_, _, text)| text.contains("${{"))
+                .map(|(place, key, _)| format!("`{key}` of {place}"))
+                .collect();
+            ensure!(loose.is_empty(), "an expression is put into {}", loose.join(", "));
+            let scripts = texts.iter().filter(|(_, key, _)| *key == "run").count();
+            ensure!(scripts > 0, "no step runs a script");
+            Ok(format!("{scripts} scripts, no expression in any"))
+        })
     },
     |workflow| {
         workflow.read_as_asked();
-        for step in workflow.jobs.iter_mut().flat_map(|job| &mut job.steps) {
-            step.run = Some("echo ${{ inputs.doctored }}".to_owned());
+        let run = Some("echo ${{ inputs.doctored }}".to_owned());
+        if let Some(job) = workflow.jobs.first_mut() {
+            job.steps.push(WorkflowStep { run, ..WorkflowStep::default() });
         }
     },
 )
@@ -266,6 +240,7 @@ pub(super) fn lane() -> Lane {
         .checks([
             &PINNED as &dyn AnyCheck,
             &TRIGGER,
+            &INPUTS_REQUIRED,
             &PERMISSIONS,
             &OIDC,
             &SEQUENCE_KEPT,
@@ -273,7 +248,17 @@ pub(super) fn lane() -> Lane {
             &ACTIONS_PINNED,
             &NO_INJECTION,
         ])
-        .requirement("workflow-pinned", [PINNED.holds(), TRIGGER.holds(), SEQUENCE_KEPT.holds(), ACTIONS_PINNED.holds()])
+        .requirement(
+            "workflow-pinned",
+            [
+                PINNED.holds(),
+                TRIGGER.holds(),
+                INPUTS_REQUIRED.holds(),
+                SEQUENCE_KEPT.holds(),
+                SEQUENCE_KEPT.refusal(),
+                ACTIONS_PINNED.holds(),
+            ],
+        )
         .requirement("workflow-outputs", [OUTPUTS_NAMED.holds(), OUTPUTS_NAMED.refusal()])
         .requirement(
             "workflow-permissions",
@@ -283,15 +268,33 @@ pub(super) fn lane() -> Lane {
 
 /// What must be so before anything is built: the driver's workflow is realised before it is given the word.
 pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
-    vec![&PINNED, &TRIGGER, &PERMISSIONS, &OIDC, &SEQUENCE_KEPT, &OUTPUTS_NAMED, &ACTIONS_PINNED, &NO_INJECTION]
+    vec![
+        &PINNED,
+        &TRIGGER,
+        &INPUTS_REQUIRED,
+        &PERMISSIONS,
+        &OIDC,
+        &SEQUENCE_KEPT,
+        &OUTPUTS_NAMED,
+        &ACTIONS_PINNED,
+        &NO_INJECTION,
+    ]
 }
 
-/// Whether the plan asks for a workflow; one that could not be read is the first check's.
-pub(super) fn is_asked(workflow: &Workflow) -> Result<bool, Unmet> {
-    if workflow.asked && (workflow.problem.is_some() || workflow.planned.len() != 1 || workflow.jobs.is_empty()) {
-        return Err(Unmet::blocked_by("PG-M1.G-workflow", "the workflow could not be read"));
+/// What a check says of the workflow, with its path; nothing is asked where the plan has no such sub-phase, and one that could not be read
+/// is the first check's.
+pub(super) fn judged(workflow: &Workflow, judge: impl FnOnce(&Workflow) -> Judged) -> Judged {
+    if !workflow.asked {
+        return Ok(NOT_ASKED.to_owned());
     }
-    Ok(workflow.asked)
+    let path = workflow.path();
+    if workflow.problem.is_some() || workflow.planned.len() != 1 || workflow.jobs.is_empty() {
+        return Err(Unmet::blocked_by("PG-M1.G-workflow", format!("{path} could not be read as one workflow")));
+    }
+    match judge(workflow) {
+        Ok(said) => Ok(format!("{path}: {said}")),
+        Err(unmet) => Err(Unmet { why: format!("{path}: {}", unmet.why), ..unmet }),
+    }
 }
 
 fn is_pinned(uses: &str) -> bool {

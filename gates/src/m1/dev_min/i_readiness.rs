@@ -12,6 +12,7 @@ use support::run::lane::{Lane, Step};
 use support::run::outcome::{Decision, Verdict};
 use support::run::publication::{Publication, durable_derived, non_secret_derived};
 
+use super::f_driver::DRIVER;
 use super::{a_image_contract, e_build_surface, files};
 
 const HANDOFF: &str = "m1_build_go_handoff.json";
@@ -183,7 +184,9 @@ fn ambiguous(run: &LaneRun<'_>) -> Vec<String> {
     let records = run.plan().records.iter().flat_map(|record| &record.entries);
     let spans = records.flat_map(|e| std::iter::once(e).chain(e.all_below())).flat_map(|entry| entry.code());
     let names: std::collections::BTreeSet<&str> = spans.collect();
-    let conflicting = |name: &&str| run.handles().registry().lines_of(name).len() > 1 && run.given(name).is_none();
+    let conflicting = |name: &&str| {
+        run.handles().registry().lines_of(name).len() > 1 && (*name != DRIVER || run.given(name).is_none())
+    };
     let why = |name: &str| run.handles().resolve(name).err().map(|error| error.to_string());
     names.into_iter().filter(conflicting).filter_map(why).collect()
 }

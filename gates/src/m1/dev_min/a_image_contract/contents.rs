@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
-use support::image::dockerfile::{Source, VariableKind};
-use support::image::{Context, Dockerfile};
+use support::image::dockerfile::{Source, Transfer, VariableKind, Verb};
+use support::image::{Context, Dockerfile, Kind};
 use support::plan::RecordEntry;
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
@@ -38,6 +38,16 @@ pub(in crate::m1::dev_min) struct Contents {
     pub copied: Vec<(String, usize)>,
     /// Instructions that take the whole context, with the line.
     pub whole: Vec<String>,
+    /// What the Dockerfile takes out of other images, with the line.
+    pub foreign: Vec<String>,
+    /// Files below the manifest's folders that are not sent, although nothing of it keeps them out.
+    pub unsent: Vec<String>,
+    /// Files of the context that the Dockerfile copies into the image as they are, with their digests.
+    pub into_image: Vec<(String, String)>,
+    /// Files that are sent and that git does not look at.
+    pub unseen: Vec<String>,
+    /// The plan asks for a manifest elsewhere, so that it must have one.
+    pub must_have_manifest: bool,
     /// The names of the Dockerfile's build arguments.
     pub args: BTreeSet<String>,
     /// Its instructions, by line, as far as they set or copy something.
@@ -95,6 +105,13 @@ pub(super) static SOURCES: Check<Contents> = Check::<Contents>::derived(
             return Err(Unmet::from(problem.clone()));
         }
         ensure!(!contents.sent.is_empty(), "the build context is empty");
+        let unseen: Vec<&str> = contents.unseen.iter().map(String::as_str).collect();
+        if !unseen.is_empty() {
+            let why = format!("sent, and git does not look at them, so that no commit says what they are: {}", few(&unseen));
+            return Err(Unmet::from(why).next(
+                "commit the files, or keep them out by .dockerignore; `git update-index --no-assume-unchanged --no-skip-worktree` shows them again",
+            ));
+        }
         Ok(format!("{} paths are sent, context {}", contents.sent.len(), contents.context_digest))
     },
     |contents| contents.problem = Some("doctored".to_owned()),
@@ -106,11 +123,21 @@ pub(super) static INCLUDED: Check<Contents> = Check::<Contents>::derived(
     "manifest_include",
     &["contents"],
     |contents| {
-        let Some(manifest) = asked(contents)? else { return Ok(NO_MANIFEST.to_owned()) };
+        let Some(manifest) = asked(contents)? else {
+            ensure!(!contents.must_have_manifest, "M1.E asks for M1.A's manifest of contents, and M1.A has none");
+            return Ok(NO_MANIFEST.to_owned());
+        };
         ensure!(!manifest.include.is_empty(), "M1.A's manifest includes nothing");
-        let there = |include: &&String| contents.sent.iter().any(|(path, _)| is_within(path, include));
+        let there = |include: &&String| {
+            let mut files = contents.sent.iter().filter(|(_, digest)| digest.is_some());
+            files.any(
+                |(path, _)| if include.ends_with('/') { path.starts_with(include.as_str()) } else { path == *include },
+            )
+        };
         let missing: Vec<&str> = manifest.include.iter().filter(|i| !there(i)).map(String::as_str).collect();
         ensure!(missing.is_empty(), "in the manifest and not sent: {}", few(&missing));
+        let unsent: Vec<&str> = contents.unsent.iter().map(String::as_str).collect();
+        ensure!(unsent.is_empty(), "below the manifest's folders and not sent: {}", few(&unsent));
         Ok(format!("{} entries of the manifest, each in the context", manifest.include.len()))
     },
     |contents| {
@@ -124,7 +151,14 @@ pub(super) static EXCLUDED: Check<Contents> = Check::<Contents>::derived(
     "manifest_exclude",
     &["contents"],
     |contents| {
-        let Some(manifest) = asked(contents)? else { return Ok(NO_MANIFEST.to_owned()) };
+        let Some(manifest) = asked(contents)? else {
+            return if contents.must_have_manifest {
+                Err(Unmet::blocked_by("PG-M1.A-manifest_include", "there is no manifest to hold the context to"))
+            } else {
+                Ok(NO_MANIFEST.to_owned())
+            };
+        };
+        ensure!(!manifest.exclude.is_empty(), "M1.A's manifest keeps nothing out");
         let sent = || contents.sent.iter().map(|(path, _)| path.as_str());
         let kept_out: Vec<&str> = sent().filter(|path| manifest.keeps_out(path).is_some()).collect();
         ensure!(kept_out.is_empty(), "kept out by the manifest, and sent: {}", few(&kept_out));
@@ -139,7 +173,7 @@ pub(super) static EXCLUDED: Check<Contents> = Check::<Contents>::derived(
         Ok(format!("{} paths are sent, none beyond the manifest", contents.sent.len()))
     },
     |contents| {
-        contents.manifest.get_or_insert_default();
+        contents.manifest.get_or_insert_default().exclude.insert(".env".to_owned());
         contents.sent.push((".env".to_owned(), None));
     },
 )
@@ -153,7 +187,9 @@ pub(super) static NO_WHOLE_COPY: Check<Contents> = Check::<Contents>::derived(
         let manifest = asked(contents)?;
         let whole: Vec<&str> = contents.whole.iter().map(String::as_str).collect();
         ensure!(whole.is_empty(), "the whole context is copied: {}", few(&whole));
-        ensure!(!contents.copied.is_empty(), "the Dockerfile copies nothing");
+        ensure!(!contents.copied.is_empty(), "{} copies nothing", contents.dockerfile);
+        let foreign: Vec<&str> = contents.foreign.iter().map(String::as_str).collect();
+        ensure!(foreign.is_empty(), "taken out of other images, of which no manifest speaks: {}", few(&foreign));
         if let Some(manifest) = manifest {
             let outside: Vec<String> = contents
                 .copied
@@ -163,6 +199,20 @@ pub(super) static NO_WHOLE_COPY: Check<Contents> = Check::<Contents>::derived(
                 .collect();
             let outside: Vec<&str> = outside.iter().map(String::as_str).collect();
             ensure!(outside.is_empty(), "copied, and not an entry of the manifest: {}", few(&outside));
+            let bare = |path: &str| path.trim_end_matches('/').to_owned();
+            let copied: BTreeSet<String> = contents.copied.iter().map(|(path, _)| bare(path)).collect();
+            let left: Vec<&str> = manifest
+                .include
+                .iter()
+                .filter(|include| !copied.contains(&bare(include)))
+                .map(String::as_str)
+                .collect();
+            ensure!(
+                left.is_empty(),
+                "required by the manifest, and not copied by {}: {}",
+                contents.dockerfile,
+                few(&left)
+            );
         }
         Ok(format!("{} sources are copied, path by path", contents.copied.len()))
     },
@@ -243,10 +293,18 @@ fn look(run: &LaneRun<'_>) -> Result<Contents, String> {
         .filter(|mount| mount.whole_context)
         .map(|mount| format!("RUN --mount (line {})", mount.line));
     let whole = dockerfile.whole_context().map(|transfer| format!("{:?} (line {})", transfer.verb, transfer.line));
+    let foreign = dockerfile.foreign().into_iter().map(|(image, line)| format!("{image} (line {line})"));
+    let manifest = manifest(run);
+    let unsent = unsent(&place, &context, manifest.as_ref())?;
     Ok(Contents {
+        into_image: into_image(&context, &dockerfile),
         sent: context.entries().iter().map(|entry| (entry.path.clone(), entry.sha256.clone())).collect(),
         context_digest: context.digest().to_owned(),
-        manifest: manifest(run),
+        unseen: unseen(run, &place, &context),
+        must_have_manifest: run.plan().lanes.iter().any(|lane| lane.id == "M1.G"),
+        foreign: foreign.collect(),
+        unsent,
+        manifest,
         copied: of_context()
             .flat_map(|transfer| transfer.sources.iter().filter_map(taken).map(|path| (path, transfer.line)))
             .collect(),
@@ -258,6 +316,62 @@ fn look(run: &LaneRun<'_>) -> Result<Contents, String> {
         problem: None,
         dockerfile: place.dockerfile,
     })
+}
+
+/// The files below the manifest's folders that the context lacks. What the manifest keeps out and compiled files may be lacking.
+fn unsent(place: &Place, context: &Context, manifest: Option<&Manifest>) -> Result<Vec<String>, String> {
+    let Some(manifest) = manifest else { return Ok(Vec::new()) };
+    let sent: BTreeSet<&str> = context.entries().iter().map(|entry| entry.path.as_str()).collect();
+    let mut unsent = Vec::new();
+    for folder in manifest.include.iter().filter(|include| include.ends_with('/')) {
+        let below = place.context.join(folder);
+        if !below.is_dir() {
+            continue;
+        }
+        let files = Context::of_folder(&below).map_err(|error| error.to_string())?;
+        let paths = files.entries().iter().filter(|entry| entry.sha256.is_some());
+        let paths = paths.map(|entry| format!("{folder}{}", entry.path));
+        unsent.extend(paths.filter(|path| {
+            !sent.contains(path.as_str()) && manifest.keeps_out(path).is_none() && !path.ends_with(".pyc")
+        }));
+    }
+    Ok(unsent)
+}
+
+/// The files that plain `COPY`s of the last stage take: an earlier stage's need not be in the image.
+fn into_image(context: &Context, dockerfile: &Dockerfile) -> Vec<(String, String)> {
+    let last = dockerfile.stages.last().map_or(0, |stage| stage.line);
+    let plain = |transfer: &&Transfer| {
+        let as_it_is = transfer.flags.iter().all(|flag| flag.name != "exclude" && flag.name != "from");
+        transfer.verb == Verb::Copy && transfer.line > last && !transfer.on_build && as_it_is
+    };
+    let sources = dockerfile.transfers.iter().filter(plain).flat_map(|transfer| &transfer.sources);
+    let taken: Vec<String> = sources
+        .filter_map(|source| match source {
+            Source::Path { path, open: false, .. } => Some(normal(path).trim_end_matches('/').to_owned()),
+            _ => None,
+        })
+        .collect();
+    let is_taken = |path: &str| {
+        taken
+            .iter()
+            .any(|from| path == from || path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    };
+    let files = context.entries().iter().filter(|entry| entry.kind == Kind::File && is_taken(&entry.path));
+    files.filter_map(|entry| Some((entry.path.clone(), entry.sha256.clone()?))).collect()
+}
+
+/// The files that are sent and that git does not look at; its paths are those of the sources, not of the context.
+fn unseen(run: &LaneRun<'_>, place: &Place, context: &Context) -> Vec<String> {
+    let sources = source::folder(run);
+    let full = |path: &str| {
+        let full = place.context.join(path);
+        let inside = full.strip_prefix(&sources).unwrap_or(&full).components().as_path();
+        source::plain(inside)
+    };
+    let paths: Vec<String> = context.entries().iter().map(|entry| full(&entry.path)).collect();
+    let commit = source::commit(run);
+    commit.unseen_among(paths.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
 }
 
 fn normal(path: &str) -> String {

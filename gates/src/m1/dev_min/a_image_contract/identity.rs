@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
+use support::registry::HandleError;
 use support::run::check::{Check, Unmet};
+use support::run::clock::Instant;
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
 use support::run::lane::{Step, Stop};
@@ -22,6 +24,9 @@ const NO_REPOSITORY: &str = "PG-M1.A-repository";
 pub(in crate::m1::dev_min) const PINNED: [&str; 4] =
     ["ECR_REPO_NAME", "IMAGE_TAG_GIT_SHA_PATTERN", "IMAGE_TAG_DEV_MIN_LATEST", "IMAGE_REFERENCE_MODE"];
 
+/// The tag that M1.A pins, as the registry writes it.
+const TAG_PATTERN: &str = "git-{git_sha}";
+
 /// The one whose value ECR says.
 const REPOSITORY_URI: &str = "ECR_REPO_URI";
 
@@ -30,8 +35,8 @@ const REPOSITORY_URI: &str = "ECR_REPO_URI";
 pub(in crate::m1::dev_min) struct Identity {
     /// What each pinned handle resolves to, or why it does not.
     pub handles: BTreeMap<String, Result<String, String>>,
-    /// What the registry, or an output, says of the repository's URI.
-    pub stated_uri: Option<String>,
+    /// What the registry, or an output, says of the repository's URI; nothing where it is only declared, an error where it has two.
+    pub stated_uri: Result<Option<String>, String>,
     /// Whether the registry knows that handle at all.
     pub uri_is_declared: bool,
     /// The commit.
@@ -104,6 +109,10 @@ pub(super) static COMMIT: Check<Identity> = Check::<Identity>::derived(
         let Some(sha) = commit.agreed() else {
             return Err(Unmet::from("the sources are no git checkout, and nothing says which commit they are"));
         };
+        ensure!(
+            commit.head.is_some() || commit.may_be_given,
+            "the environment says commit {sha}, and the sources are no git checkout that could confirm it"
+        );
         ensure!(is_full_sha(sha), "`{sha}` is no full commit id");
         ensure!(
             commit.changed.is_empty(),
@@ -117,6 +126,23 @@ pub(super) static COMMIT: Check<Identity> = Check::<Identity>::derived(
 )
 .next("commit what is to be packaged, and build from that checkout; where it is none, set PHASEGATE_GIT_SHA");
 
+pub(super) static RUN_ID: Check<Identity> = Check::<Identity>::derived(
+    "image.run_id",
+    "run_id",
+    &["identity"],
+    |identity| {
+        let Some(id) = &identity.platform_run_id else {
+            return Err(Unmet::from("nothing says which platform run the image is packaged for"));
+        };
+        let written = id.strip_prefix("platform_").unwrap_or_default();
+        let is_instant = Instant::parse(written).is_ok_and(|instant| instant.compact() == written);
+        ensure!(is_instant, "`{id}` is no platform run: platform_YYYYMMDDTHHMMSSZ");
+        Ok(format!("packaged for {id}"))
+    },
+    |identity| identity.platform_run_id = None,
+)
+.next("set PHASEGATE_PLATFORM_RUN_ID to the run that P1 will pin, platform_YYYYMMDDTHHMMSSZ");
+
 pub(super) static TAG: Check<Identity> = Check::<Identity>::derived(
     "image.tag",
     "tag_pattern",
@@ -125,10 +151,7 @@ pub(super) static TAG: Check<Identity> = Check::<Identity>::derived(
         let Some(Ok(pattern)) = identity.handles.get("IMAGE_TAG_GIT_SHA_PATTERN") else {
             return Err(Unmet::blocked_by(UNRESOLVED, "IMAGE_TAG_GIT_SHA_PATTERN has no value"));
         };
-        ensure!(
-            pattern.matches("{git_sha}").count() == 1,
-            "IMAGE_TAG_GIT_SHA_PATTERN is `{pattern}`, which does not bear the commit once"
-        );
+        ensure!(pattern == TAG_PATTERN, "IMAGE_TAG_GIT_SHA_PATTERN is `{pattern}`, and M1.A pins `git-<sha>`");
         let Some(sha) = identity.commit.agreed().filter(|sha| is_full_sha(sha)) else {
             return Err(Unmet::blocked_by(NO_COMMIT, "the commit is not known"));
         };
@@ -163,6 +186,10 @@ pub(super) static CONVENIENCE: Check<Identity> = Check::<Identity>::derived(
             Err(why) => return Err(Unmet::blocked_by(NO_TAG, why)),
         };
         ensure!(latest != tag, "the convenience tag and the immutable tag are both `{tag}`");
+        ensure!(
+            !latest.strip_prefix("git-").is_some_and(is_full_sha),
+            "the convenience tag `{latest}` has the form of a commit's tag"
+        );
         ensure!(is_tag(latest), "`{latest}` is no tag that a registry takes");
         Ok(format!("`{latest}` is a convenience; only `{tag}` proves anything"))
     },
@@ -227,7 +254,8 @@ pub(super) static REPOSITORY: Check<(Identity, Option<RepositoryInfo>)> =
             let Some(repository) = repository else {
                 return Err(Unmet::from("ECR has no repository of the name that ECR_REPO_NAME pins"));
             };
-            if let Some(stated) = &identity.stated_uri {
+            let stated = identity.stated_uri.as_ref().map_err(|why| Unmet::from(why.clone()))?;
+            if let Some(stated) = stated {
                 ensure!(repository.uri == *stated, "ECR says {}, {REPOSITORY_URI} says {stated}", repository.uri);
             }
             Ok(format!("{REPOSITORY_URI} is {}", repository.uri))
@@ -290,7 +318,11 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     };
     let registry = run.handles().registry();
     let identity = Identity {
-        stated_uri: value(REPOSITORY_URI).ok(),
+        stated_uri: match run.handles().resolve(REPOSITORY_URI) {
+            Ok(resolved) => resolved.text().map(|text| Some(text.to_owned())).map_err(|error| error.to_string()),
+            Err(HandleError::Bare { .. }) => Ok(run.given(REPOSITORY_URI).map(str::to_owned)),
+            Err(error) => Err(error.to_string()),
+        },
         uri_is_declared: registry.definitions_of(REPOSITORY_URI).next().is_some(),
         commit,
         tag,
@@ -299,7 +331,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
         repositories: registry
             .definitions
             .iter()
-            .filter(|definition| definition.name.ends_with("ECR_REPO_NAME"))
+            .filter(|definition| definition.name.contains("ECR_REPO") && definition.name != REPOSITORY_URI)
             .map(|definition| definition.name.clone())
             .collect(),
         handles,

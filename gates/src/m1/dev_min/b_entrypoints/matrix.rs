@@ -22,6 +22,21 @@ pub(in crate::m1::dev_min) struct Matrix {
     pub rows: Vec<Row>,
     /// The entrypoint handles of the registry.
     pub registry: BTreeSet<String>,
+    /// How many services the registry names for each grouped handle.
+    pub services: BTreeMap<String, usize>,
+}
+
+/// The services that start by one handle together, by how their handles begin.
+const GROUPED: [(&str, &[&str]); 2] = [
+    ("ENTRYPOINT_RTDL_CORE_WORKER", &["SVC_RTDL_CORE_"]),
+    ("ENTRYPOINT_DECISION_LANE_WORKER", &["SVC_DECISION_LANE_", "SVC_CASE_TRIGGER"]),
+];
+
+/// How many services the registry names for each of them.
+fn services(run: &LaneRun<'_>) -> BTreeMap<String, usize> {
+    let names: BTreeSet<&str> = run.handles().registry().definitions.iter().map(|d| d.name.as_str()).collect();
+    let count = |begins: &[&str]| names.iter().filter(|name| begins.iter().any(|b| name.starts_with(b))).count();
+    GROUPED.iter().map(|(handle, begins)| ((*handle).to_owned(), count(begins))).collect()
 }
 
 /// A row.
@@ -71,6 +86,10 @@ pub(super) static COMPLETE: Check<Matrix> = Check::<Matrix>::derived(
         ensure!(missing.is_empty(), "in the registry and not in the matrix: {}", missing.join(", "));
         let unknown: Vec<&str> = planned.iter().copied().filter(|handle| !matrix.registry.contains(*handle)).collect();
         ensure!(unknown.is_empty(), "in the matrix and not in the registry: {}", unknown.join(", "));
+        for (handle, services) in &matrix.services {
+            let rows = matrix.rows.iter().filter(|row| row.handle == *handle).count();
+            ensure!(rows >= *services, "{handle} has {rows} rows, and the registry names {services} services for it");
+        }
         Ok(format!("{} rows for {} handles, none missing", matrix.rows.len(), planned.len()))
     },
     |matrix| {
@@ -153,7 +172,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Result<Matrix, Stop> {
         .collect();
     let definitions = &run.handles().registry().definitions;
     let registry = definitions.iter().map(|d| d.name.clone()).filter(|name| name.starts_with(PREFIX)).collect();
-    let matrix = Matrix { rows, registry };
+    let matrix = Matrix { rows, registry, services: services(run) };
     run.observe("matrix", "the matrix of M1.B; section 6.5 of the registry", &matrix)?;
     Ok(matrix)
 }

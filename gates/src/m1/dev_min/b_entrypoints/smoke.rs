@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::ensure;
 use support::evidence::digest::sha256_hex;
 use support::image::{Ended, Invocation, Invoked, Limits, Room};
-use support::run::check::Check;
+use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
 use support::secrets;
@@ -53,6 +53,8 @@ pub(in crate::m1::dev_min) struct Start {
     pub stderr_end: String,
     /// Rules of the secret scan that its output met, with the place.
     pub secrets: Vec<String>,
+    /// More was printed than was kept and scanned.
+    pub cut: bool,
 }
 
 impl Start {
@@ -76,6 +78,7 @@ impl Start {
             stdout_end: end(&invoked.stdout),
             stderr_end: end(&invoked.stderr),
             secrets: hits,
+            cut: invoked.cut,
         }
     }
 
@@ -151,8 +154,15 @@ pub(super) static OUTPUT: Check<Smoke> = Check::<Smoke>::derived(
             let hits: Vec<&str> = row.help.secrets.iter().chain(&row.dry.secrets).map(String::as_str).collect();
             (!hits.is_empty()).then(|| hits.join(", "))
         };
+        let most = smoke.limits.output;
+        let unread = |row: &Started| (row.help.cut || row.dry.cut).then(|| format!("it prints more than {most} bytes"));
         let broken = all(smoke, said)?;
         ensure!(broken.is_empty(), "secrets in what entrypoints print: {}", broken.join("; "));
+        let unread = all(smoke, unread)?;
+        if !unread.is_empty() {
+            let why = format!("more was printed than was scanned: {}", unread.join("; "));
+            return Err(Unmet::from(why).next("make the entrypoint print less for its help and for a dry run"));
+        }
         Ok(format!("{} outputs scanned: no hit", 2 * smoke.rows.len()))
     },
     |smoke| {
@@ -164,7 +174,7 @@ pub(super) static OUTPUT: Check<Smoke> = Check::<Smoke>::derived(
 .next("keep the entrypoint from printing the value, take it out of the image, and rotate it");
 
 /// The rows of which `fault` says something; an error where not every row was started.
-fn all(smoke: &Smoke, fault: impl Fn(&Started) -> Option<String>) -> Result<Vec<String>, support::run::check::Unmet> {
+fn all(smoke: &Smoke, fault: impl Fn(&Started) -> Option<String>) -> Result<Vec<String>, Unmet> {
     ensure!(
         smoke.rows.len() == smoke.planned && smoke.planned > 0,
         "{} of {} rows were started",
@@ -214,8 +224,13 @@ fn both(row: &Row, bundle: &Bundle) -> [Invocation; 2] {
     let mut help = row.invocation.clone();
     help.push("--help".to_owned());
     [
-        Invocation { name: format!("{} --help", row.module), argv: help, listens: false },
-        Invocation { name: format!("{} dry", row.module), argv: bundle.dry(row), listens: row.listens() },
+        Invocation { name: format!("{} --help", row.module), argv: help, env: Vec::new(), listens: false },
+        Invocation {
+            name: format!("{} dry", row.module),
+            argv: bundle.dry(row),
+            env: Vec::new(),
+            listens: row.listens(),
+        },
     ]
 }
 

@@ -8,11 +8,13 @@ use support::ensure;
 use support::image::{HistoryEntry, ImageFacts, layers};
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
-use support::run::lane::{Step, Stop};
+use support::run::lane::Step;
 use support::secrets;
+use support::substrate::reply::{CallError, CallErrorKind};
 
 use crate::m1::dev_min::a_image_contract::Contents;
 use crate::m1::dev_min::b_entrypoints::Bundle;
+use crate::m1::dev_min::e_build_surface::Built;
 
 /// How many places stand in a message.
 const NAMED: usize = 5;
@@ -70,6 +72,19 @@ pub(super) static DOCKERFILE: Check<Contents> = Check::<Contents>::derived(
 )
 .next("take the literal out of ARG or ENV; a task gets it at run time, from SSM. Rotate the value");
 
+pub(super) static BUILD_LOG: Check<Built> = Check::<Built>::derived(
+    "build_log.non_secret",
+    "build_log_secret",
+    &["M1.E/built"],
+    |built| {
+        let found: Vec<&str> = built.log_hits.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "{} secret(s) in the build's log: {}", found.len(), few(&found));
+        Ok(if built.taken { "nothing was built here" } else { "the whole log of the build: no hit" }.to_owned())
+    },
+    |built| built.log_hits.push("doctored at 1:1".to_owned()),
+)
+.next("keep the build from printing the value: CI keeps its log. Rotate the value");
+
 pub(super) static LAYERS: Check<layers::Scanned> = Check::<layers::Scanned>::derived(
     "layers.non_secret",
     "layer_secret",
@@ -77,8 +92,9 @@ pub(super) static LAYERS: Check<layers::Scanned> = Check::<layers::Scanned>::der
     |scanned| {
         ensure!(!scanned.layers.is_empty(), "no layer was scanned");
         let found: Vec<String> = scanned.findings.iter().map(ToString::to_string).collect();
+        let count = found.len() as u64 + scanned.more;
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
-        ensure!(found.is_empty(), "{} secret(s) in the image's layers: {}", found.len(), few(&found));
+        ensure!(count == 0, "{count} secret(s) in the image's layers: {}", few(&found));
         Ok(format!(
             "{} layers, {} files, {} bytes scanned: no hit",
             scanned.layers.len(),
@@ -86,9 +102,56 @@ pub(super) static LAYERS: Check<layers::Scanned> = Check::<layers::Scanned>::der
             scanned.bytes()
         ))
     },
-    |scanned| scanned.layers.clear(),
+    |scanned| scanned.more += 1,
 )
 .next("build the image without the file: what a later layer deletes is still in the earlier one. Rotate the value");
+
+pub(super) static LAYERS_OF_IMAGE: Check<(layers::Scanned, Built)> = Check::<(layers::Scanned, Built)>::derived(
+    "layers.of_this_image",
+    "layers_differ",
+    &["layers", "M1.E/built"],
+    |(scanned, built)| {
+        let Some(image) = &built.image else {
+            return Err(Unmet::blocked_by("PG-M1.E-build_failed", "there is no image"));
+        };
+        let (scanned, named) = (scanned.diff_ids(), &image.layers);
+        ensure!(!named.is_empty(), "the engine names no layer of {}", image.id);
+        ensure!(
+            scanned == *named,
+            "the engine names the layers {} of {}, and gave out {}",
+            named.join(", "),
+            image.id,
+            scanned.join(", ")
+        );
+        Ok(format!("the {} layers that were scanned are those of {}, by their digests", named.len(), image.id))
+    },
+    |(scanned, _)| {
+        scanned.layers.pop();
+    },
+)
+.next("another image was scanned than was built: ask the engine for `docker save` and `docker inspect` of the id, and mend the engine");
+
+pub(super) static LAYERS_OF_CONTEXT: Check<(layers::Scanned, Contents)> =
+    Check::<(layers::Scanned, Contents)>::derived(
+        "layers.hold_the_context",
+        "context_not_in_image",
+        &["layers", "M1.A/contents"],
+        |(scanned, contents)| {
+            read(contents)?;
+            ensure!(!contents.into_image.is_empty(), "{} copies no file as it is into the image", contents.dockerfile);
+            let lacking = contents.into_image.iter().filter(|(_, digest)| !scanned.held.contains(digest));
+            let lacking: Vec<&str> = lacking.map(|(path, _)| path.as_str()).collect();
+            ensure!(
+                lacking.is_empty(),
+                "{} copies them, and no layer of the image holds them: {}",
+                contents.dockerfile,
+                few(&lacking)
+            );
+            Ok(format!("{} files that {} copies are in the image", contents.into_image.len(), contents.dockerfile))
+        },
+        |(scanned, _)| scanned.held.clear(),
+    )
+    .next("the image was built from other sources than these: build it from this commit's checkout, and give that one");
 
 pub(super) static METADATA: Check<Words> = Check::<Words>::derived(
     "metadata.non_secret",
@@ -144,12 +207,32 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, bundle: &Bundle
         &format!("docker history and docker image inspect {}", image.id),
         &words(image, &history, bundle),
     )?;
+    let contents: Contents = run.fact("M1.A/contents")?;
+    let wanted: BTreeSet<String> = contents.into_image.into_iter().map(|(_, digest)| digest).collect();
     let call = format!("docker save {}", image.id);
-    let scanned = match engine.save(&image.id, |stream| layers::scan(stream)) {
-        Ok(reply) => reply.value.map_err(|error| Stop::Fault(format!("{call}: {error}")))?,
+    let scanned = match run.images()?.engine().save(&image.id, |stream| layers::scan(stream, &wanted)) {
+        Ok(reply) => reply.value.map_err(|error| unread(&image.id, &error)),
+        Err(error) => Err(error),
+    };
+    let scanned = match scanned {
+        Ok(scanned) => scanned,
         Err(error) => return Err(run.unanswered("layers", &call, error)),
     };
     run.observe("layers", &call, &scanned)
+}
+
+/// An archive that is not read to its end is no answer.
+fn unread(id: &str, error: &layers::LayersError) -> CallError {
+    CallError {
+        kind: CallErrorKind::Malformed,
+        service: "docker".to_owned(),
+        operation: "save".to_owned(),
+        target: id.to_owned(),
+        status: None,
+        request_id: None,
+        message: error.to_string(),
+        attempts: 1,
+    }
 }
 
 fn words(image: &ImageFacts, history: &[HistoryEntry], bundle: &Bundle) -> Words {

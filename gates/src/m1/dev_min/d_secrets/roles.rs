@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use support::ensure;
+use support::registry::HandleError;
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
@@ -19,30 +20,63 @@ const UNNAMED: &str = "PG-M1.D-role";
 /// The role that pulls images and writes logs, and reads no secret.
 const EXECUTION: &str = "ROLE_ECS_TASK_EXECUTION";
 
-/// What each app role runs, by 10.3 of the registry: handles of entrypoints; modules that run under another role than their handle's.
-const RUNS: [(&str, &[&str]); 8] = [
-    ("ROLE_ORACLE_JOB", &["ENTRYPOINT_ORACLE_SEED", "ENTRYPOINT_ORACLE_STREAM_SORT", "ENTRYPOINT_ORACLE_CHECKER"]),
-    ("ROLE_SR_TASK", &["ENTRYPOINT_SR"]),
-    ("ROLE_WSP_TASK", &["ENTRYPOINT_WSP"]),
-    ("ROLE_IG_SERVICE", &["ENTRYPOINT_IG_SERVICE"]),
-    ("ROLE_RTDL_CORE", &["ENTRYPOINT_RTDL_CORE_WORKER"]),
-    ("ROLE_DECISION_LANE", &["ENTRYPOINT_DECISION_LANE_WORKER"]),
-    ("ROLE_CASE_LABELS", &["ENTRYPOINT_CM_SERVICE", "ENTRYPOINT_LS_SERVICE"]),
-    ("ROLE_REPORTER_SINGLE_WRITER", &["ENTRYPOINT_REPORTER"]),
+/// The role that runs Terraform, and nothing of the platform.
+const TERRAFORM: &str = "ROLE_TERRAFORM_APPLY";
+
+/// How the registry's handles of roles begin.
+const PREFIX: &str = "ROLE_";
+
+/// What a role runs, by 10.3 of the registry.
+struct Runs {
+    /// Its handle.
+    role: &'static str,
+    /// The handles of the entrypoints that it runs.
+    entrypoints: &'static [&'static str],
+    /// The sources that it needs for what has no row in the matrix.
+    sources: &'static [&'static str],
+}
+
+/// What each app role runs.
+const RUNS: [Runs; 9] = [
+    runs("ROLE_ORACLE_JOB", &["ENTRYPOINT_ORACLE_SEED", "ENTRYPOINT_ORACLE_STREAM_SORT", "ENTRYPOINT_ORACLE_CHECKER"]),
+    runs("ROLE_SR_TASK", &["ENTRYPOINT_SR"]),
+    runs("ROLE_WSP_TASK", &["ENTRYPOINT_WSP"]),
+    runs("ROLE_IG_SERVICE", &["ENTRYPOINT_IG_SERVICE"]),
+    runs("ROLE_RTDL_CORE", &["ENTRYPOINT_RTDL_CORE_WORKER"]),
+    runs("ROLE_DECISION_LANE", &["ENTRYPOINT_DECISION_LANE_WORKER"]),
+    runs("ROLE_CASE_LABELS", &["ENTRYPOINT_CM_SERVICE", "ENTRYPOINT_LS_SERVICE"]),
+    runs("ROLE_REPORTER_SINGLE_WRITER", &["ENTRYPOINT_REPORTER"]),
+    // `TD_DB_MIGRATIONS` (8.6) is no mode of the image: it changes the schema of the one database, and talks to nothing else.
+    Runs { role: "ROLE_DB_MIGRATIONS", entrypoints: &[], sources: &["SSM_DB_USER_PATH", "SSM_DB_PASSWORD_PATH"] },
 ];
+
+/// A role that runs entrypoints of the matrix only.
+const fn runs(role: &'static str, entrypoints: &'static [&'static str]) -> Runs {
+    Runs { role, entrypoints, sources: &[] }
+}
 
 /// `SVC_CASE_TRIGGER` is a decision lane's worker by the matrix, and runs under the role of cases and labels by 10.3.
 const CASE_TRIGGER: (&str, &str) = ("fraud_detection.case_trigger.worker", "ROLE_CASE_LABELS");
 
-/// The calls by which a parameter's value is read.
+/// The calls by which a task reads a parameter that it knows; one of them is enough for it.
 const READS: [&str; 2] = ["ssm:GetParameter", "ssm:GetParameters"];
+
+/// The call that shows a parameter's former values, and the one in force.
+const HISTORY: &str = "ssm:GetParameterHistory";
+
+/// The call that reads whatever lies below the path that it is allowed on.
+const BY_PATH: &str = "ssm:GetParametersByPath";
+
+/// The calls that change parameters.
+const WRITES: [&str; 4] =
+    ["ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters", "ssm:LabelParameterVersion"];
 
 /// A parameter that no role has any business with.
 const FOREIGN: &str = "/another-platform/secret";
 
-/// All role handles.
+/// All role handles that this gate knows.
 pub(super) fn handles() -> impl Iterator<Item = &'static str> {
-    RUNS.iter().map(|(role, _)| *role).chain([EXECUTION])
+    RUNS.iter().map(|runs| runs.role).chain([EXECUTION])
 }
 
 /// The roles, and what each may read.
@@ -52,6 +86,8 @@ pub(super) struct Roles {
     pub roles: BTreeMap<String, Role>,
     /// The handles that must be there.
     pub required: BTreeSet<String>,
+    /// Those of them of which this gate does not know what they run.
+    pub unknown: BTreeSet<String>,
     /// The paths of the platform's secrets.
     pub paths: BTreeSet<String>,
 }
@@ -65,7 +101,7 @@ pub(super) struct Role {
     pub needs: BTreeSet<String>,
     /// The role's policies, where it exists.
     pub policies: Option<RolePolicies>,
-    /// What IAM decides for each read of each path.
+    /// What IAM decides for each read and each write of each path, and of the paths above it.
     pub decisions: Vec<Decided>,
 }
 
@@ -77,20 +113,32 @@ pub(super) struct Decided {
 }
 
 impl Role {
-    /// The paths that it may read by any call.
-    fn may_read(&self) -> BTreeSet<&str> {
-        let allowed = self.decisions.iter().filter(|d| d.simulated.decision == PolicyDecision::Allowed);
-        allowed.map(|decided| decided.path.as_str()).collect()
+    /// The decisions that let it do something.
+    fn allowed(&self) -> impl Iterator<Item = &Decided> {
+        self.decisions.iter().filter(|decided| decided.simulated.decision == PolicyDecision::Allowed)
     }
 
-    /// The paths that it may read by every call.
-    fn can_read(&self) -> BTreeSet<&str> {
-        let refused = |path: &str| {
-            let of_path = self.decisions.iter().filter(|d| d.path == path);
-            of_path.clone().count() < READS.len()
-                || !of_path.clone().any(|d| d.simulated.decision == PolicyDecision::Allowed)
+    /// Those of `paths`, and of the foreign one, that it may read by any call.
+    fn may_read<'a>(&self, paths: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
+        let reads = |decided: &Decided, path: &str| match decided.simulated.action.as_str() {
+            // Who may read by a path reads all that lies below it.
+            BY_PATH => decided.path == path || ancestors(path).any(|above| above == decided.path),
+            action => decided.path == path && (READS.contains(&action) || action == HISTORY),
         };
-        self.decisions.iter().map(|d| d.path.as_str()).filter(|path| !refused(path)).collect()
+        let asked = paths.iter().map(String::as_str).chain([FOREIGN]);
+        asked.filter(|path| self.allowed().any(|decided| reads(decided, path))).collect()
+    }
+
+    /// The paths that it may read by a call that a task makes.
+    fn can_read(&self) -> BTreeSet<&str> {
+        let reads = self.allowed().filter(|decided| READS.contains(&decided.simulated.action.as_str()));
+        reads.map(|decided| decided.path.as_str()).collect()
+    }
+
+    /// The writes that it may do: each call, and on what.
+    fn may_write(&self) -> BTreeSet<String> {
+        let writes = self.allowed().filter(|decided| WRITES.contains(&decided.simulated.action.as_str()));
+        writes.map(|decided| format!("{} on {}", decided.simulated.action, decided.path)).collect()
     }
 
     /// A condition that the answer depends on, where there is one.
@@ -110,7 +158,13 @@ pub(super) static ROLES: Check<Roles> = Check::<Roles>::derived(
     "role",
     &["roles"],
     |roles| {
-        ensure!(!roles.required.is_empty(), "no role is asked for");
+        ensure!(roles.required.iter().any(|handle| handle != EXECUTION), "no role of an application is asked for");
+        if let Some(handle) = roles.unknown.first() {
+            let next = format!("say in a new version of phasegate what {handle} runs, or take it out of 10.3");
+            return Err(
+                Unmet::from(format!("10.3 names {handle}, and this gate does not know what it runs")).next(next)
+            );
+        }
         for handle in &roles.required {
             let Some(role) = roles.roles.get(handle) else {
                 return Err(Unmet::from(format!("{handle} was not looked up")));
@@ -143,20 +197,32 @@ pub(super) static LEAST_ACCESS: Check<Roles> = Check::<Roles>::derived(
         let asked = app_roles(roles)?;
         for (handle, role) in asked {
             let needs: BTreeSet<&str> = role.needs.iter().map(String::as_str).collect();
-            let more: Vec<&str> = role.may_read().difference(&needs).copied().collect();
+            let more: Vec<&str> = role.may_read(&roles.paths).difference(&needs).copied().collect();
             ensure!(more.is_empty(), "{handle} may read {}, which nothing that it runs needs", more.join(", "));
             let less: Vec<&str> = needs.difference(&role.can_read()).copied().collect();
             ensure!(less.is_empty(), "{handle} may not read {}, which what it runs needs", less.join(", "));
         }
         Ok("each app role may read the secrets of what it runs, and no other".to_owned())
     },
-    |roles| {
-        for role in roles.roles.values_mut() {
-            role.needs.insert("/doctored".to_owned());
-        }
-    },
+    allow_all,
 )
-.next("narrow, or widen, the role's policy to `ssm:GetParameter*` on the paths of what it runs");
+.next("narrow, or widen, the role's policy to `ssm:GetParameter` and `ssm:GetParameters` on the paths of what it runs");
+
+pub(super) static NO_WRITE: Check<Roles> = Check::<Roles>::derived(
+    "roles.no_write",
+    "role_write",
+    &["roles"],
+    |roles| {
+        app_roles(roles)?;
+        for (handle, role) in &roles.roles {
+            let writes: Vec<String> = role.may_write().into_iter().collect();
+            ensure!(writes.is_empty(), "{handle} may call {}, and no task writes a secret", few(&writes));
+        }
+        Ok(format!("none of {} roles may change, label or delete a secret", roles.roles.len()))
+    },
+    allow_all,
+)
+.next("take the writing calls of SSM out of the role's policy; Terraform alone writes parameters");
 
 pub(super) static EXECUTION_ROLE: Check<Roles> = Check::<Roles>::derived(
     "roles.execution_reads_none",
@@ -166,17 +232,11 @@ pub(super) static EXECUTION_ROLE: Check<Roles> = Check::<Roles>::derived(
         let Some(role) = roles.roles.get(EXECUTION).filter(|role| role.policies.is_some()) else {
             return Err(Unmet::blocked_by(UNNAMED, format!("{EXECUTION} is not known")));
         };
-        let read: Vec<&str> = role.may_read().into_iter().collect();
+        let read: Vec<&str> = role.may_read(&roles.paths).into_iter().collect();
         ensure!(read.is_empty(), "{EXECUTION} may read {}, and it is for pulling and logging alone", read.join(", "));
         Ok(format!("{EXECUTION} may read no secret"))
     },
-    |roles| {
-        for role in roles.roles.values_mut() {
-            for decided in &mut role.decisions {
-                decided.simulated.decision = PolicyDecision::Allowed;
-            }
-        }
-    },
+    allow_all,
 )
 .next("take ssm:GetParameter* out of the execution role's policies");
 
@@ -215,6 +275,27 @@ pub(super) static NO_WILDCARD: Check<Roles> = Check::<Roles>::derived(
     },
 )
 .next("name the actions, and the parameters' ARNs, in the policy");
+
+/// Doctored: every role may do everything.
+fn allow_all(roles: &mut Roles) {
+    for decided in roles.roles.values_mut().flat_map(|role| &mut role.decisions) {
+        decided.simulated.decision = PolicyDecision::Allowed;
+    }
+}
+
+/// The first of them, and how many more there are.
+fn few(all: &[String]) -> String {
+    match all {
+        [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second}, and {} more", rest.len()),
+        all => all.join(", "),
+    }
+}
+
+/// The paths above `path`, up to the root: `/a/b` and `/a` and `/` for `/a/b/c`.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let cuts = path.match_indices('/').map(|(at, _)| at);
+    cuts.map(|at| path.get(..at.max(1)).unwrap_or_default())
+}
 
 fn app_roles(roles: &Roles) -> Result<Vec<(&String, &Role)>, Unmet> {
     let asked: Vec<(&String, &Role)> = roles.roles.iter().filter(|(handle, _)| *handle != EXECUTION).collect();
@@ -263,22 +344,32 @@ fn too_wide(statement: &Value) -> Option<String> {
 pub(super) fn observe(run: &mut LaneRun<'_>, matrix: &Matrix, bundle: &Bundle) -> Step {
     let sources: Sources = run.fact("sources")?;
     let paths = sources.paths();
-    let mut roles = Roles {
-        roles: BTreeMap::new(),
-        required: handles().map(str::to_owned).collect(),
-        paths: paths.values().cloned().collect(),
-    };
-    for handle in handles() {
-        let needs = needs(handle, matrix, bundle, &paths);
-        let role = role(run, handle, needs, &roles.paths)?;
-        roles.roles.insert(handle.to_owned(), role);
+    let (required, unknown) = required(run, matrix);
+    let mut roles = Roles { roles: BTreeMap::new(), required, unknown, paths: paths.values().cloned().collect() };
+    for handle in roles.required.difference(&roles.unknown).cloned().collect::<Vec<_>>() {
+        let needs = needs(&handle, matrix, bundle, &paths);
+        let role = role(run, &handle, needs, &roles.paths)?;
+        roles.roles.insert(handle, role);
     }
     run.observe("roles", "aws iam get-role, its policies, and simulate-principal-policy, of each role", &roles)
 }
 
+/// The roles that are looked at: all that the registry names but Terraform's, and those that the matrix' modes run under; and
+/// which of them nothing is known of.
+fn required(run: &LaneRun<'_>, matrix: &Matrix) -> (BTreeSet<String>, BTreeSet<String>) {
+    let named = run.handles().registry().definitions.iter().map(|definition| definition.name.as_str());
+    let named = named.filter(|name| name.starts_with(PREFIX) && *name != TERRAFORM);
+    let started = |runs: &&Runs| matrix.rows.iter().any(|row| runs.entrypoints.contains(&row.handle.as_str()));
+    let running = RUNS.iter().filter(started).map(|runs| runs.role);
+    let required: BTreeSet<String> = named.chain(running).chain([EXECUTION]).map(str::to_owned).collect();
+    let unknown = required.iter().filter(|name| !handles().any(|known| known == name.as_str())).cloned().collect();
+    (required, unknown)
+}
+
 /// The paths of the secrets that what a role runs needs.
 fn needs(handle: &str, matrix: &Matrix, bundle: &Bundle, paths: &BTreeMap<String, String>) -> BTreeSet<String> {
-    let entrypoints: &[&str] = RUNS.iter().find(|(role, _)| *role == handle).map_or(&[], |(_, runs)| *runs);
+    let row = RUNS.iter().find(|runs| runs.role == handle);
+    let (entrypoints, own) = row.map_or((&[][..], &[][..]), |row| (row.entrypoints, row.sources));
     let (moved, to) = CASE_TRIGGER;
     let runs = |module: &str, entrypoint: &str| {
         if module == moved { handle == to } else { entrypoints.contains(&entrypoint) }
@@ -288,17 +379,32 @@ fn needs(handle: &str, matrix: &Matrix, bundle: &Bundle, paths: &BTreeMap<String
     let variables: BTreeSet<&String> =
         bundle.startup.iter().filter(|s| modules.contains(s.module.as_str())).flat_map(|s| &s.needs).collect();
     let carries = |source: &str| bundle.secrets.get(source).is_some_and(|variable| variables.contains(variable));
-    paths.iter().filter(|(source, _)| carries(source)).map(|(_, path)| path.clone()).collect()
+    let needed = |source: &str| carries(source) || own.contains(&source);
+    paths.iter().filter(|(source, _)| needed(source)).map(|(_, path)| path.clone()).collect()
+}
+
+/// The role's name: what the registry pins, or what the environment says where it only declares the handle.
+fn named(run: &LaneRun<'_>, handle: &str) -> Result<String, String> {
+    let given = run.given(handle);
+    let (stated, origin) = match run.handles().resolve(handle) {
+        Ok(resolved) => (resolved.text().map_err(|error| error.to_string())?.to_owned(), resolved.origin),
+        Err(error @ HandleError::Bare { .. }) => return given.map(str::to_owned).ok_or_else(|| error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    match given.filter(|given| !same_role(given, &stated)) {
+        Some(given) => Err(format!("{handle} is {stated} by {origin}, and {given} by the environment; keep one")),
+        None => Ok(stated),
+    }
+}
+
+/// Whether two texts name one role: both by its ARN, both by its name, or one so and one so.
+fn same_role(left: &str, right: &str) -> bool {
+    left == right || (name_of(left) == name_of(right) && left.contains('/') != right.contains('/'))
 }
 
 fn role(run: &mut LaneRun<'_>, handle: &str, needs: BTreeSet<String>, paths: &BTreeSet<String>) -> Result<Role, Stop> {
-    let stated = run
-        .handles()
-        .resolve(handle)
-        .map_err(|error| error.to_string())
-        .and_then(|resolved| resolved.text().map(str::to_owned).map_err(|error| error.to_string()));
     // An output may be a name or an ARN.
-    let name = run.given(handle).map(str::to_owned).map_or(stated, Ok).map(|value| name_of(&value).to_owned());
+    let name = named(run, handle).map(|value| name_of(&value).to_owned());
     let mut role = Role { name: name.clone(), needs, policies: None, decisions: Vec::new() };
     let Ok(name) = name else { return Ok(role) };
     let iam = run.world()?.substrate.iam();
@@ -315,15 +421,17 @@ fn role(run: &mut LaneRun<'_>, handle: &str, needs: BTreeSet<String>, paths: &BT
     };
     let region = run.world()?.substrate.region().to_owned();
     let account = run.world()?.account.clone();
-    let arns: BTreeMap<String, String> = paths
-        .iter()
-        .map(String::as_str)
-        .chain([FOREIGN])
-        .map(|path| (format!("arn:aws:ssm:{region}:{account}:parameter{path}"), path.to_owned()))
+    let asked: BTreeSet<&str> = paths.iter().map(String::as_str).chain([FOREIGN]).collect();
+    let above: BTreeSet<&str> = asked.iter().flat_map(|path| ancestors(path)).collect();
+    let arns: BTreeMap<String, String> = asked
+        .union(&above)
+        .map(|path| (format!("arn:aws:ssm:{region}:{account}:parameter{path}"), (*path).to_owned()))
         .collect();
     let resources: Vec<&str> = arns.keys().map(String::as_str).collect();
     let call = format!("aws iam simulate-principal-policy --policy-source-arn {}", info.arn);
-    match iam.simulate(&info.arn, &READS, &resources) {
+    // One call asks for all: each action on each path.
+    let actions: Vec<&str> = READS.into_iter().chain([HISTORY, BY_PATH]).chain(WRITES).collect();
+    match iam.simulate(&info.arn, &actions, &resources) {
         Ok(reply) => {
             let named = |simulated: Simulated| {
                 let path = arns.get(&simulated.resource).cloned().unwrap_or_default();

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use support::ensure;
 use support::image::{Ended, ImageFacts, Invocation, Limits, Room};
-use support::run::check::Check;
+use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
 
 use crate::m1::dev_min::b_entrypoints::{Bundle, Matrix, Start, idle};
+
+/// What stands for a secret that a start is given; it opens no door.
+const DUMMY: &str = "made-up";
 
 /// Starts without secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,16 +23,21 @@ pub(super) struct Starts {
     pub variables: BTreeSet<String>,
     /// Modules that the bundle names and the matrix does not have.
     pub unknown: Vec<String>,
+    /// Those of the variables that the image sets itself: without them nothing can be started.
+    pub baked: BTreeSet<String>,
 }
 
-/// One start without its secrets.
+/// One start in which one secret is missing, and no other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Without {
     pub module: String,
-    pub needs: Vec<String>,
+    /// The variable that is missing.
+    pub variable: String,
+    /// It is there, and empty.
+    pub empty: bool,
     pub start: Start,
-    /// The variables that its output names.
-    pub named: BTreeSet<String>,
+    /// Its output names the variable, as a word.
+    pub named: bool,
 }
 
 pub(super) static STARTUP: Check<Starts> = Check::<Starts>::derived(
@@ -38,26 +46,34 @@ pub(super) static STARTUP: Check<Starts> = Check::<Starts>::derived(
     &["starts"],
     |starts| {
         ensure!(!starts.starts.is_empty(), "no entrypoint was started without its secret");
-        ensure!(starts.unknown.is_empty(), "the matrix does not have {}", starts.unknown.join(", "));
-        let needed: BTreeSet<&String> = starts.starts.iter().flat_map(|start| &start.needs).collect();
-        let unproven: Vec<&str> = starts.variables.iter().filter(|v| !needed.contains(v)).map(String::as_str).collect();
+        if let Some(variable) = starts.baked.first() {
+            let why = format!("the image sets {variable}, so that nothing can be started without it");
+            return Err(Unmet::blocked_by("PG-M1.D-env_secret", why));
+        }
+        if !starts.unknown.is_empty() {
+            let why = format!("the matrix does not have {}, which the bundle starts", starts.unknown.join(", "));
+            let next = "name in each [[startup]] of the bundle's arguments.toml a module of M1.B's matrix, or give the module its row there";
+            return Err(Unmet::from(why).next(next));
+        }
+        let tried: BTreeSet<&String> = starts.starts.iter().map(|start| &start.variable).collect();
+        let unproven: Vec<&str> = starts.variables.iter().filter(|v| !tried.contains(v)).map(String::as_str).collect();
         ensure!(unproven.is_empty(), "no entrypoint shows that it cannot start without {}", unproven.join(", "));
         for without in &starts.starts {
-            let Without { module, needs, start, named } = without;
+            let Without { module, variable, empty, start, named } = without;
+            let how = if *empty { format!("with an empty {variable}") } else { format!("without {variable}") };
             match &start.ended {
-                Ended::Exited { code: 0 } => return Err(format!("{module} starts without {}", needs.join(", ")).into()),
+                Ended::Exited { code: 0 } => return Err(format!("{module} starts {how}").into()),
                 Ended::Exited { .. } => {}
                 Ended::TimedOut { .. } | Ended::NotStarted { .. } => {
-                    return Err(format!("{module}: {}", start.fault().unwrap_or_default()).into());
+                    return Err(format!("{module} {how}: {}", start.fault().unwrap_or_default()).into());
                 }
             }
-            ensure!(
-                needs.iter().any(|variable| named.contains(variable)),
-                "{module} fails without {}, and does not say that this is why",
-                needs.join(", ")
-            );
+            ensure!(named, "{module} fails {how}, and does not say that this is why");
         }
-        Ok(format!("{} entrypoints refuse to start without their secrets, and say which", starts.starts.len()))
+        Ok(format!(
+            "{} starts, each with one secret left out or empty: none comes up, and each says which",
+            starts.starts.len()
+        ))
     },
     |starts| {
         for without in &mut starts.starts {
@@ -69,17 +85,20 @@ pub(super) static STARTUP: Check<Starts> = Check::<Starts>::derived(
 
 pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix, bundle: &Bundle) -> Step {
     let mut invocations = Vec::new();
-    let mut asked = Vec::new();
+    let mut asked: Vec<(&str, &str, bool)> = Vec::new();
     let mut unknown = Vec::new();
     for startup in &bundle.startup {
         let Some(row) = matrix.rows.iter().find(|row| row.module == startup.module) else {
             unknown.push(startup.module.clone());
             continue;
         };
-        let name = format!("{} without {}", row.module, startup.needs.join(", "));
-        // It must not get so far as to listen.
-        invocations.push(Invocation { name, argv: bundle.without_secret(row), listens: false });
-        asked.push(startup);
+        for (variable, empty) in startup.needs.iter().flat_map(|variable| [(variable, false), (variable, true)]) {
+            let name = format!("{} {} {variable}", row.module, if empty { "with an empty" } else { "without" });
+            // It must not get so far as to listen.
+            let argv = bundle.without_secret(row);
+            invocations.push(Invocation { name, argv, env: but_for(&startup.needs, variable, empty), listens: false });
+            asked.push((&startup.module, variable, empty));
+        }
     }
     let room = Room { image: &image.id, idle: idle(), files: &bundle.files };
     let call = format!("docker run --network none {}", image.id);
@@ -93,18 +112,58 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
     let starts = asked
         .into_iter()
         .zip(&invoked)
-        .map(|(startup, invoked)| Without {
-            module: startup.module.clone(),
-            needs: startup.needs.clone(),
+        .map(|((module, variable, empty), invoked)| Without {
+            module: module.to_owned(),
+            variable: variable.to_owned(),
+            empty,
             start: Start::of(invoked),
-            named: startup
-                .needs
-                .iter()
-                .filter(|v| invoked.stderr.contains(*v) || invoked.stdout.contains(*v))
-                .cloned()
-                .collect(),
+            named: has_word(&invoked.stderr, variable) || has_word(&invoked.stdout, variable),
         })
         .collect();
-    let variables = bundle.secrets.values().cloned().collect();
-    run.observe("starts", &call, &Starts { image_id: image.id.clone(), starts, variables, unknown })
+    let variables: BTreeSet<String> = bundle.secrets.values().cloned().collect();
+    let baked = image.env.keys().filter(|name| variables.contains(*name)).cloned().collect();
+    run.observe("starts", &call, &Starts { image_id: image.id.clone(), starts, variables, unknown, baked })
+}
+
+/// The variables of a start: a dummy for each of `needs` but `missing`, which is empty or not there.
+fn but_for(needs: &[String], missing: &str, empty: bool) -> Vec<String> {
+    let others = needs.iter().filter(|variable| *variable != missing).map(|variable| format!("{variable}={DUMMY}"));
+    others.chain(empty.then(|| format!("{missing}="))).collect()
+}
+
+/// Whether `name` stands in `text` by itself, and not as a part of a longer name.
+fn has_word(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + name.len()..).and_then(|after| after.chars().next());
+        !name.is_empty() && !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_variable_is_missing_and_the_others_are_made_up() {
+        let needs = ["DB_USER".to_owned(), "DB_PASSWORD".to_owned()];
+        assert_eq!(but_for(&needs, "DB_USER", false), ["DB_PASSWORD=made-up"]);
+        assert_eq!(but_for(&needs, "DB_USER", true), ["DB_PASSWORD=made-up", "DB_USER="]);
+    }
+
+    #[test]
+    fn a_part_of_a_longer_name_names_nothing() {
+        for (text, named) in [
+            ("missing secret DB_USER", true),
+            ("`DB_USER`: not set", true),
+            ("DB_USERNAME is not set", false),
+            ("OLD_DB_USER is not set", false),
+            ("OLD_DB_USER, DB_USER", true),
+            ("", false),
+        ] {
+            assert_eq!(has_word(text, "DB_USER"), named, "{text}");
+        }
+        assert!(!has_word("x", ""));
+    }
 }

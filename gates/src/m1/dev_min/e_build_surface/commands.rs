@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
+use support::registry::HandleError;
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
@@ -12,15 +13,31 @@ use support::run::lane::Step;
 use crate::m1::dev_min::a_image_contract::PINNED;
 use crate::m1::dev_min::f_driver::DRIVER;
 
-/// What this gate carries out, in order: how each of the plan's commands begins, and what it stands for.
-pub(super) const STEPS: [(&str, &[&str]); 6] = [
-    ("authenticate", &["aws", "ecr", "get-login-password"]),
-    ("build the immutable image", &["docker", "build"]),
-    ("push the immutable tag", &["docker", "push"]),
-    ("resolve its digest", &["aws", "ecr", "describe-images"]),
-    ("tag for convenience", &["docker", "tag"]),
-    ("push the convenience tag", &["docker", "push"]),
+/// What this gate carries out, in order: what each of the plan's commands stands for, and its template.
+pub(super) const STEPS: [(&str, &str); 6] = [
+    (
+        "authenticate",
+        r#"aws ecr get-login-password --region "$AWS_REGION" | docker login --username AWS --password-stdin "$ECR_REPO_URI""#,
+    ),
+    (
+        "build the immutable image",
+        r#"docker build --file "$IMAGE_DOCKERFILE_PATH" --tag "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE" "$IMAGE_BUILD_PATH""#,
+    ),
+    ("push the immutable tag", r#"docker push "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE""#),
+    (
+        "resolve its digest",
+        r#"aws ecr describe-images --repository-name "$ECR_REPO_NAME" --image-ids imageTag="$IMAGE_TAG_IMMUTABLE" --region "$AWS_REGION" --query "imageDetails[0].imageDigest" --output text"#,
+    ),
+    (
+        "tag for convenience",
+        r#"docker tag "$ECR_REPO_URI:$IMAGE_TAG_IMMUTABLE" "$ECR_REPO_URI:$IMAGE_TAG_DEV_MIN_LATEST""#,
+    ),
+    ("push the convenience tag", r#"docker push "$ECR_REPO_URI:$IMAGE_TAG_DEV_MIN_LATEST""#),
 ];
+
+/// What the environment of a packaging workflow also says; it may not say another thing than the registry.
+pub(super) const ALSO_GIVEN: [&str; 4] =
+    ["ECR_REPO_NAME", "IMAGE_BUILD_PATH", "IMAGE_DOCKERFILE_PATH", "IMAGE_TAG_DEV_MIN_LATEST"];
 
 /// The one handle of the inputs that ECR itself states.
 const BY_LOOKUP: &str = "ECR_REPO_URI";
@@ -42,13 +59,12 @@ pub(super) static COMMANDS: Check<Surface> = Check::<Surface>::derived(
     &["surface"],
     |surface| {
         for (at, (command, line)) in surface.commands.iter().enumerate() {
-            let Some((_, begins)) = STEPS.get(at) else {
+            let Some((_, template)) = STEPS.get(at) else {
                 return Err(format!("line {line}: `{command}` is one command more than M1's family has").into());
             };
             ensure!(
-                words(command).starts_with(begins),
-                "line {line}: `{command}` stands where `{}` should, and no other command is allowed",
-                begins.join(" ")
+                words(command) == words(template),
+                "line {line}: `{command}` stands where `{template}` should, and no other command is allowed"
             );
         }
         ensure!(
@@ -120,16 +136,30 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
                 others.insert(name.to_owned());
                 continue;
             }
-            let value = match (run.given(name), run.handles().resolve(name)) {
-                (Some(given), _) => Ok(given.to_owned()),
-                (None, Ok(resolved)) => resolved.text().map(str::to_owned).map_err(|error| error.to_string()),
-                (None, Err(_)) if name == BY_LOOKUP => Ok("declared; ECR states it".to_owned()),
-                (None, Err(error)) => Err(error.to_string()),
-            };
-            inputs.insert(name.to_owned(), value);
+            inputs.insert(name.to_owned(), input(run, name));
         }
     }
     run.observe("surface", "the plan's M1.E; the registry", &Surface { commands, inputs, others })
+}
+
+/// What an input is: what the registry pins. The environment speaks where the registry leaves it open, and may not contradict it.
+fn input(run: &LaneRun<'_>, name: &str) -> Result<String, String> {
+    match (run.handles().resolve(name), run.given(name)) {
+        (Ok(resolved), given) => {
+            let pinned = resolved.text().map_err(|error| error.to_string())?;
+            match given.filter(|given| *given != pinned && name != DRIVER) {
+                Some(given) => {
+                    Err(format!("{name} is `{pinned}` in the registry and `{given}` in the environment; keep one"))
+                }
+                None => Ok(given.unwrap_or(pinned).to_owned()),
+            }
+        }
+        (Err(HandleError::Bare { .. }), Some(given)) => Ok(given.to_owned()),
+        (Err(HandleError::Bare { .. }), None) if name == BY_LOOKUP => Ok("declared; ECR states it".to_owned()),
+        // Of two drivers one may be chosen; M1.F holds the choice to the plan.
+        (Err(HandleError::Ambiguous { .. }), Some(chosen)) if name == DRIVER => Ok(chosen.to_owned()),
+        (Err(error), _) => Err(error.to_string()),
+    }
 }
 
 fn is_handle(span: &str) -> bool {
@@ -140,5 +170,7 @@ fn is_handle(span: &str) -> bool {
 /// Whether a code span is a program with arguments, and no path, pattern or name.
 fn begins_like_a_command(span: &str) -> bool {
     let program = span.split_whitespace().next().unwrap_or_default();
-    program.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./".contains(&byte);
+    // With a variable set before it, or by its path, it is a command too.
+    program.contains('=') || program.bytes().all(plain)
 }

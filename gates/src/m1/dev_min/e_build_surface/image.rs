@@ -8,6 +8,7 @@ use support::image::{Build, ImageFacts};
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::Stop;
+use support::run::outcome::RunBasis;
 
 use crate::m1::dev_min::a_image_contract::{self, Identity};
 use crate::m1::dev_min::source;
@@ -23,6 +24,8 @@ pub(in crate::m1::dev_min) struct Built {
     pub error: Option<String>,
     /// The end of the build's log.
     pub log: String,
+    /// Rules of the secret scan that the whole log met, with the place.
+    pub log_hits: Vec<String>,
     /// The digest of the context that it was built from.
     pub context_digest: Option<String>,
     /// What it says of itself.
@@ -67,6 +70,7 @@ fn take(run: &mut LaneRun<'_>, identity: &Identity, reference: &str) -> Result<B
         taken: true,
         error: None,
         log: String::new(),
+        log_hits: Vec::new(),
         context_digest: None,
         image: None,
     };
@@ -94,7 +98,9 @@ fn build(run: &mut LaneRun<'_>, identity: &Identity) -> Result<Built, Stop> {
     }
     args.retain(|name, _| declared.contains(name));
     let (digest, bytes) = context;
-    let build = Build { context: bytes, dockerfile, reference: reference.clone(), args };
+    // A rehearsal leaves nothing, and takes no name that a live build left.
+    let named = run.basis() == RunBasis::Live;
+    let build = Build { context: bytes, dockerfile, reference: reference.clone(), named, args };
     let reply = run.images()?.engine().build(build);
     let reply = match reply {
         Ok(reply) => reply.value,
@@ -105,7 +111,16 @@ fn build(run: &mut LaneRun<'_>, identity: &Identity) -> Result<Built, Stop> {
         Some(id) if reply.error.is_none() => inspect(run, id)?,
         _ => None,
     };
-    Ok(Built { reference, taken: false, error: reply.error, log: reply.log, context_digest: Some(digest), image })
+    let log_hits = reply.log_hits.iter().map(ToString::to_string).collect();
+    Ok(Built {
+        reference,
+        taken: false,
+        error: reply.error,
+        log: reply.log,
+        log_hits,
+        context_digest: Some(digest),
+        image,
+    })
 }
 
 /// The image, if the engine has it.

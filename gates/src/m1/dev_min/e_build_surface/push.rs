@@ -81,13 +81,15 @@ pub(super) static TAG_FREE: Check<Before> = Check::<Before>::derived(
     |before| {
         let Before { tag, registry, ecr, image_id, taken, .. } = before;
         match (registry, ecr) {
-            (None, None) if *taken => {
-                Err(Unmet::from(format!("{tag} is in no registry, and the image was to be taken from there")))
-            }
+            (None, None) if *taken => Err(Unmet::from(format!(
+                "{tag} is in no registry, and the image was to be taken from there"
+            ))
+            .next("push the image under its immutable tag first, or leave PHASEGATE_IMAGE out, so that the gate builds it")),
             (None, None) => Ok(format!("{tag} was free")),
-            (Some(by_registry), Some(by_ecr)) if by_registry != by_ecr => {
-                Err(Unmet::from(format!("{tag} is {by_registry} in the registry and {by_ecr} by ECR")))
-            }
+            (Some(by_registry), Some(by_ecr)) if by_registry != by_ecr => Err(Unmet::from(format!(
+                "{tag} is {by_registry} in the registry and {by_ecr} by ECR"
+            ))
+            .next("find out which of the two is asked about another repository: ECR_REPO_URI, or the registry that stands in")),
             (Some(digest), _) if before.is_the_image() => Ok(format!("{tag} is this image already, as {digest}")),
             (digest, other) => {
                 let digest = digest.as_deref().or(other.as_deref()).unwrap_or("-");
@@ -95,7 +97,11 @@ pub(super) static TAG_FREE: Check<Before> = Check::<Before>::derived(
             }
         }
     },
-    |before| before.registry = Some(format!("sha256:{}", "0".repeat(64))),
+    |before| {
+        // Another image, by everyone who can be asked.
+        let other = Some(format!("sha256:{}", "0".repeat(64)));
+        (before.registry, before.ecr, before.config) = (other.clone(), other, None);
+    },
 )
 .next("package a new commit: an immutable tag is never given to a second image; find out who built the first");
 
@@ -191,8 +197,10 @@ pub(super) fn publish(run: &mut LaneRun<'_>, identity: &Identity, built: &Built)
     }
     let resolved = resolve(run, &place, image_id)?;
     run.observe("resolved", &place.lookups(), &resolved)?;
-    if run.given(CONVENIENCE_TAG) == Some("1") {
-        convenience(run, identity, &place, built)?;
+    match (run.given(CONVENIENCE_TAG), run.mode()) {
+        (Some("1"), Mode::Commit) => convenience(run, identity, &place, built)?,
+        (Some("1"), _) => run.note("the convenience tag is not pushed: a preflight writes nothing".to_owned()),
+        _ => {}
     }
     Ok(())
 }
@@ -362,12 +370,19 @@ fn twice<T>(errors: &mut Vec<String>, mut ask: impl FnMut() -> Result<T, CallErr
 fn convenience(run: &mut LaneRun<'_>, identity: &Identity, place: &Place, built: &Built) -> Step {
     let latest = identity.handle("IMAGE_TAG_DEV_MIN_LATEST")?.to_owned();
     let engine = run.images()?.engine();
-    let done = engine
-        .tag(&built.reference, &place.name(), &latest)
-        .and_then(|_| engine.push(&place.name(), &latest, place.credentials.as_ref()))
-        .and_then(|_| engine.untag(&format!("{}:{latest}", place.name())));
-    if let Err(error) = done {
-        run.note(format!("warning: the convenience tag {latest} was not pushed, and proves nothing anyway: {error}"));
+    let image = built.image.as_ref().map_or(built.reference.as_str(), |image| image.id.as_str());
+    let tagged = engine.tag(image, &place.name(), &latest);
+    let untagged = tagged.is_ok().then(|| {
+        let pushed = engine.push(&place.name(), &latest, place.credentials.as_ref());
+        (pushed, engine.untag(&format!("{}:{latest}", place.name())))
+    });
+    let errors = match (tagged, untagged) {
+        (Err(error), _) => vec![error],
+        (Ok(_), Some((pushed, untagged))) => pushed.err().into_iter().chain(untagged.err()).collect(),
+        (Ok(_), None) => Vec::new(),
+    };
+    for error in errors {
+        run.note(format!("warning: the convenience tag {latest} proves nothing, and not all of it was done: {error}"));
     }
     Ok(())
 }
