@@ -57,7 +57,7 @@ fn is_test_name(span: &str) -> bool {
 }
 
 fn is_drill(span: &str) -> bool {
-    span.starts_with("dev_min/") || span.starts_with("dev_full/")
+    ["dev_min/", "dev_min-m1/", "dev_full/"].iter().any(|folder| span.starts_with(folder))
 }
 
 fn is_path(span: &str) -> bool {

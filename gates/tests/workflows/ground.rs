@@ -23,7 +23,7 @@ all=("$home"/calls/*.call) mine=("$home"/calls/*."$name".call)
 call=$home/calls/$(printf '%04d' "${#all[@]}").$name
 printf '%s\0' "$name" "$@" >"$call.call"
 printf '%s' "$PWD" >"$call.folder"
-for variable in "${!PHASEGATE_@}"; do printf '%s=%s\0' "$variable" "${!variable}"; done >"$call.env"
+for variable in "${!PHASEGATE_@}" "${!ROLE_@}" "${!S3_@}"; do printf '%s=%s\0' "$variable" "${!variable}"; done >"$call.env"
 answer=$home/answers/$name.${#mine[@]}
 if [[ ! -f $answer ]]; then
   [[ $name != sleep ]] || exit 0
@@ -90,7 +90,7 @@ pub struct Ran {
     pub calls: Vec<String>,
     /// The folder in which each call was made.
     pub folders: Vec<String>,
-    /// The `PHASEGATE_*` variables of each call.
+    /// The `PHASEGATE_*`, `ROLE_*` and `S3_*` variables of each call.
     pub told: Vec<BTreeMap<String, String>>,
 }
 
@@ -101,7 +101,7 @@ impl Ground {
             std::fs::create_dir(home.path().join(folder)).unwrap();
         }
         let mut ground = Self { home, table: Table::new(), vars: BTreeMap::new(), answers: BTreeMap::new() };
-        for program in ["aws", "cargo", "docker", "sleep"] {
+        for program in ["aws", "cargo", "docker", "sleep", "sudo"] {
             ground.stand_in(&format!("bin/{program}"));
         }
         ground.know("github.sha", SHA);

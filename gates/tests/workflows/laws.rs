@@ -264,11 +264,16 @@ fn every_gate_is_built_rehearsed_preflighted_and_judged() {
     let workflow = Workflow::read(PHASE_GATE);
     let jobs = &workflow.tree["jobs"];
     let gates = list(&jobs["rehearsal"]["strategy"]["matrix"]["gate"]);
-    assert!(gates.len() >= 2);
-    assert_eq!(list(&jobs["preflight"]["strategy"]["matrix"]["gate"]), gates);
-    assert_eq!(list(&workflow.tree["on"]["workflow_dispatch"]["inputs"]["gate"]["options"]), gates);
-    let judged = workflow.step("gate", "every verdict is there, and complete").env()["GATES"].clone();
-    assert_eq!(judged.split(' ').collect::<Vec<_>>(), gates);
+    // M1 is committed by the packaging workflow, and a preflight of it needs an image that is pushed.
+    let asked_of_aws: Vec<String> = gates.iter().filter(|gate| !gate.starts_with("m1-")).cloned().collect();
+    assert!(gates.len() >= 3 && asked_of_aws.len() == gates.len() - 1, "{gates:?}");
+    assert_eq!(list(&jobs["preflight"]["strategy"]["matrix"]["gate"]), asked_of_aws);
+    assert_eq!(list(&workflow.tree["on"]["workflow_dispatch"]["inputs"]["gate"]["options"]), asked_of_aws);
+    let judged = workflow.step("gate", "every verdict is there, and complete").env();
+    assert_eq!(judged["REHEARSED"].split(' ').collect::<Vec<_>>(), gates);
+    assert_eq!(judged["PREFLIGHTED"].split(' ').collect::<Vec<_>>(), asked_of_aws);
+    let registry = workflow.step("rehearsal", "have a registry for images");
+    assert_eq!(registry.condition(), Some("matrix.gate == 'm1-dev_min'"));
     let phases: BTreeSet<&str> = gates.iter().map(|gate| gate.split_once('-').unwrap().0).collect();
     let build = workflow.step("build", "build the gates once");
     let handed = workflow.step("build", "hand the executables on").env()["EXECUTABLES"].clone();

@@ -2,7 +2,7 @@
 
 use super::super::case::Case;
 use super::super::ground::{ACTOR, Answer, Ground, RUN_ID, Ran, SHA};
-use super::{DIGEST, RUN, answer, case, image, knows};
+use super::{DIGEST, GIVEN, RUN, answer, case, image, knows};
 
 pub fn cases() -> Vec<Case> {
     [outputs(), gate(), pack()].into_iter().flatten().collect()
@@ -57,21 +57,33 @@ fn outputs() -> Vec<Case> {
 fn gate() -> Vec<Case> {
     let step = "the gate of M1";
     let call = "cargo test --locked --manifest-path phasegate/Cargo.toml --test m1";
-    vec![
-        case(step, "it advances").given(answer("cargo", Answer::ok())).calls([call]).then(|_, ran| {
+    let told = |plans: &'static str| {
+        move |_: &Ground, ran: &Ran| {
             let image = image();
-            let wanted = [
+            let own = [
+                ("PHASEGATE_CI_OUTPUTS", "$TEMP/ci_m1_outputs.json"),
                 ("PHASEGATE_IMAGE", image.as_str()),
                 ("PHASEGATE_LOCKED", "1"),
                 ("PHASEGATE_MODE", "commit"),
                 ("PHASEGATE_OUT", "$TEMP/phasegate"),
                 ("PHASEGATE_PLATFORM_RUN_ID", RUN),
-                ("PHASEGATE_REPO", "$WORK/platform/"),
+                ("PHASEGATE_REPO", plans),
+                ("PHASEGATE_SOURCE", "$WORK/platform"),
                 ("PHASEGATE_SUBSTRATE", "aws"),
             ];
-            let told: Vec<(&str, &str)> = ran.told[0].iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-            assert_eq!(told, wanted);
-        }),
+            let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let given = GIVEN.map(|name| (name.to_owned(), format!("the {name}")));
+            assert_eq!(ran.told[0], own.into_iter().chain(given).collect());
+        }
+    };
+    vec![
+        case(step, "it advances").given(answer("cargo", Answer::ok())).calls([call]).then(told("$WORK/platform/")),
+        // The image is built from the platform's sources, wherever its plans lie.
+        case(step, "the plans lie in a folder of the sources")
+            .given(knows("vars.PHASEGATE_PLANS", "plans"))
+            .given(answer("cargo", Answer::ok()))
+            .calls([call])
+            .then(told("$WORK/platform/plans")),
         case(step, "it holds, and its exit is the step's")
             .given(answer("cargo", Answer::does("echo HOLD_M1; exit 101\n")))
             .calls([call])

@@ -6,8 +6,10 @@ mod registry;
 pub use evidence::evidence;
 pub use registry::describe;
 
+use std::collections::BTreeSet;
+
 use super::case::{Case, play};
-use super::document::PACKAGING;
+use super::document::{PACKAGING, Workflow};
 use super::ground::{Answer, Ground, Ran, SHA};
 
 pub const RUN: &str = "platform_20260213T214223Z";
@@ -30,7 +32,25 @@ pub fn asked(ground: &mut Ground) {
     ] {
         ground.know(name, value);
     }
+    for name in GIVEN {
+        ground.know(&format!("vars.{name}"), &format!("the {name}"));
+    }
 }
+
+/// What the gate asks for where the registry only declares the handle.
+const GIVEN: [&str; 11] = [
+    "ROLE_CASE_LABELS",
+    "ROLE_DB_MIGRATIONS",
+    "ROLE_DECISION_LANE",
+    "ROLE_ECS_TASK_EXECUTION",
+    "ROLE_IG_SERVICE",
+    "ROLE_ORACLE_JOB",
+    "ROLE_REPORTER_SINGLE_WRITER",
+    "ROLE_RTDL_CORE",
+    "ROLE_SR_TASK",
+    "ROLE_WSP_TASK",
+    "S3_EVIDENCE_BUCKET",
+];
 
 /// The steps before this one succeeded.
 fn so_far(ground: &mut Ground) {
@@ -182,6 +202,25 @@ fn sources() -> Vec<Case> {
             .calls([build])
             .fails("no space left"),
     ]
+}
+
+/// Each is a variable that the gate takes, and the workflow's head says that it is one of the repository's.
+#[test]
+fn what_the_gate_may_be_given_is_given_to_it() {
+    let workflow = Workflow::read(PACKAGING);
+    let env = workflow.step("packaging", "the gate of M1").env();
+    let gates = gates::m1::gates().unwrap();
+    let taken: BTreeSet<&str> = gates.iter().flat_map(|phase| phase.may_be_given()).collect();
+    let asked = taken.iter().filter(|name| name.starts_with("ROLE_") || name.starts_with("S3_"));
+    assert_eq!(asked.copied().collect::<Vec<_>>(), GIVEN);
+    let (head, _) = workflow.text.split_once("\nname:").unwrap();
+    for name in GIVEN {
+        assert_eq!(env[name], format!("${{{{ vars.{name} }}}}"));
+        assert!(head.contains(name), "the head of the workflow does not say {name}");
+    }
+    for name in ["PHASEGATE_SOURCE", "PHASEGATE_CI_OUTPUTS", "PHASEGATE_IMAGE", "PHASEGATE_PLATFORM_RUN_ID"] {
+        assert!(taken.contains(name) && env.contains_key(name), "{name}");
+    }
 }
 
 #[test]

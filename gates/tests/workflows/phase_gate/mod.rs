@@ -2,6 +2,8 @@
 
 mod verdicts;
 
+pub use verdicts::leave_m1;
+
 use serde_json::json;
 
 use super::case::{Case, play};
@@ -37,7 +39,7 @@ fn knows(name: &'static str, value: &'static str) -> impl Fn(&mut Ground) {
 }
 
 pub fn cases() -> Vec<Case> {
-    [landing(), build(), hand_on(), gates(), audit(), role(), before_commit(), results(), verdicts::cases()]
+    [landing(), build(), hand_on(), registry(), gates(), audit(), role(), before_commit(), results(), verdicts::cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -58,7 +60,7 @@ fn landing() -> Vec<Case> {
 
 fn build() -> Vec<Case> {
     let step = "build the gates once";
-    let call = "cargo test --locked --no-run --message-format=json --test m3";
+    let call = "cargo test --locked --no-run --message-format=json --test m1 --test m3";
     vec![
         case("build", step, "it builds")
             .given(|g| g.answer("cargo", Answer::says("{}")))
@@ -90,6 +92,7 @@ fn hand_on() -> Vec<Case> {
             library.to_string(),
             built(ground, "phasegate", "bin", false, "the command"),
             built(ground, "phasegate", "bin", true, "the command's own tests"),
+            built(ground, "m1", "test", true, "the gate of M1"),
             built(ground, "m3", "test", true, "the gate"),
             json!({"reason": "build-finished", "success": true}).to_string(),
         ]
@@ -109,28 +112,47 @@ fn hand_on() -> Vec<Case> {
                 assert!(done.status.success());
                 String::from_utf8(done.stdout).unwrap()
             };
-            assert_eq!(tar(&["--list"]), "m3\nphasegate\n");
+            assert_eq!(tar(&["--list"]), "m1\nm3\nphasegate\n");
             assert_eq!(tar(&["--extract", "--to-stdout", "m3"]), "the gate");
             assert_eq!(tar(&["--extract", "--to-stdout", "phasegate"]), "the command");
             let rights = tar(&["--list", "--verbose"]);
             assert!(rights.lines().all(|line| line.starts_with("-rwx")), "{rights}");
         }),
         case("build", step, "no gate").given(without("\"m3\"")).fails("::error::m3 was not built"),
+        case("build", step, "no gate of M1").given(without("\"m1\"")).fails("::error::m1 was not built"),
         case("build", step, "no command").given(without("\"phasegate\"")).fails("::error::phasegate was not built"),
         case("build", step, "nothing at all")
             .given(|g| g.file("temp/built.jsonl", ""))
-            .fails("::error::m3 was not built"),
+            .fails("::error::m1 was not built"),
         case("build", step, "no JSON").given(|g| g.file("temp/built.jsonl", "error")).fails("parse error"),
+    ]
+}
+
+fn registry() -> Vec<Case> {
+    let step = "have a registry for images";
+    let (update, install) = ("sudo apt-get update -qq", "sudo apt-get install -y -qq docker-registry");
+    let ready = |what| case("rehearsal", step, what);
+    vec![
+        ready("it is installed")
+            .given(|g| g.answer("sudo", Answer::ok()))
+            .given(|g| g.answer("sudo", Answer::ok()))
+            .calls([update, install]),
+        ready("it cannot be installed")
+            .given(|g| g.answer("sudo", Answer::ok()))
+            .given(|g| g.answer("sudo", Answer::fails("Unable to locate package")))
+            .calls([update, install])
+            .fails("Unable to locate package"),
     ]
 }
 
 /// What the job before handed on.
 fn handed_on(ground: &mut Ground) {
+    ground.stand_in("handed/m1");
     ground.stand_in("handed/m3");
     ground.stand_in("handed/phasegate");
     let mut tar = std::process::Command::new("tar");
     tar.arg("--create").arg("--file").arg(ground.path("temp/gates.tar"));
-    tar.arg("--directory").arg(ground.path("handed")).args(["m3", "phasegate"]);
+    tar.arg("--directory").arg(ground.path("handed")).args(["m1", "m3", "phasegate"]);
     assert!(tar.status().unwrap().success());
 }
 
@@ -170,6 +192,9 @@ fn gates() -> Vec<Case> {
         let lacks = case(job, step, "nothing was handed on").given(knows("inputs.gate", "m3-dev_full"));
         cases.push(lacks.fails("gates.tar"));
     }
+    let of_m1 = case("rehearsal", "rehearse the gate on the embedded AWS", "the gate of M1").given(handed_on);
+    let of_m1 = of_m1.given(knows("matrix.gate", "m1-dev_min")).given(|g| g.answer("m1", Answer::ok()));
+    cases.push(of_m1.calls(["m1 dev_min"]));
     let plans = case("preflight", "preflight the gate against AWS", "the plans lie elsewhere").given(handed_on);
     let plans = plans.given(knows("vars.PHASEGATE_PLANS", "plans")).given(|g| g.answer("m3", Answer::ok()));
     cases.push(plans.calls(["m3 dev_full"]).then(|_, ran| assert_eq!(ran.told[0]["PHASEGATE_REPO"], "$WORK/plans")));

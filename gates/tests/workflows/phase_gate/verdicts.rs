@@ -9,13 +9,15 @@ use super::{case, knows};
 /// A verdict as the reports write it; a test below holds it to a real one.
 fn verdict(kind: &str, gate: &str) -> Value {
     let (phase, track) = gate.split_once('-').unwrap();
+    let next = if phase == "m1" { "M2" } else { "M4" };
+    let advance = format!("ADVANCE_TO_{next}");
     let (basis, mode, said) = match kind {
-        "rehearsal" => ("rehearsal", "commit", "ADVANCE_TO_M4"),
+        "rehearsal" => ("rehearsal", "commit", advance.as_str()),
         "preflight" => ("live", "preflight", "WOULD_ADVANCE"),
-        _ => ("live", "commit", "ADVANCE_TO_M4"),
+        _ => ("live", "commit", advance.as_str()),
     };
     json!({
-        "schema": "phasegate.verdict/1", "track": track, "phase": phase.to_uppercase(), "next_phase": "M4",
+        "schema": "phasegate.verdict/1", "track": track, "phase": phase.to_uppercase(), "next_phase": next,
         "verdict": said, "basis": basis, "mode": mode, "roots": [], "objections": [],
         "cases": {"total": 34, "passed": 34, "not_selected": 0},
     })
@@ -30,17 +32,23 @@ fn leave(ground: &Ground, kind: &str, gate: &str, verdict: &Value) {
     ground.file(&place(kind, gate, "m3_1"), &verdict.to_string());
 }
 
-const GATES: [&str; 2] = ["m3-dev_min", "m3-dev_full"];
+/// What a rehearsal of M1 leaves, which needs a container engine; `.ci/run` compares the line of a real one.
+pub fn leave_m1(ground: &Ground) {
+    leave(ground, "rehearsal", "m1-dev_min", &verdict("rehearsal", "m1-dev_min"));
+}
+
+const REHEARSED: [&str; 3] = ["m1-dev_min", "m3-dev_min", "m3-dev_full"];
+const PREFLIGHTED: [&str; 2] = ["m3-dev_min", "m3-dev_full"];
 
 pub fn cases() -> Vec<Case> {
     let step = "every verdict is there, and complete";
     let rehearsed = |ground: &mut Ground| {
-        GATES.iter().for_each(|gate| leave(ground, "rehearsal", gate, &verdict("rehearsal", gate)))
+        REHEARSED.iter().for_each(|gate| leave(ground, "rehearsal", gate, &verdict("rehearsal", gate)))
     };
     let preflighted = move |ground: &mut Ground| {
         rehearsed(ground);
         ground.know("needs.preflight.outputs.outcome", "asked");
-        GATES.iter().for_each(|gate| leave(ground, "preflight", gate, &verdict("preflight", gate)));
+        PREFLIGHTED.iter().for_each(|gate| leave(ground, "preflight", gate, &verdict("preflight", gate)));
     };
     let committed = move |ground: &mut Ground| {
         preflighted(ground);
@@ -65,7 +73,7 @@ pub fn cases() -> Vec<Case> {
         gate(what).given(rehearsed).given(write).fails("::error::the rehearsal of m3-dev_min says")
     };
     vec![
-        gate("two rehearsals").given(rehearsed).says("the rehearsal of m3-dev_min: ADVANCE"),
+        gate("three rehearsals").given(rehearsed).says("the rehearsal of m1-dev_min: ADVANCE"),
         gate("and two preflights").given(preflighted).says("the preflight of m3-dev_full: WOULD_ADVANCE"),
         gate("and a commit").given(committed).says("the commit of m3-dev_min: ADVANCE"),
         says("one is partial", "/verdict", json!("PARTIAL")),
@@ -90,9 +98,17 @@ pub fn cases() -> Vec<Case> {
             .given(rehearsed)
             .given(without("rehearsal", "m3-dev_min"))
             .fails("::error::the rehearsal of m3-dev_min left 0 verdicts"),
+        gate("that of M1 is missing")
+            .given(rehearsed)
+            .given(without("rehearsal", "m1-dev_min"))
+            .fails("::error::the rehearsal of m1-dev_min left 0 verdicts"),
+        gate("M1 poses as preflighted")
+            .given(preflighted)
+            .given(|g| leave(g, "preflight", "m1-dev_min", &verdict("preflight", "m1-dev_min")))
+            .fails("::error::6 verdicts were left; 5 are required"),
         gate("nothing is there")
             .fails("::error::the rehearsal of m3-dev_full left 0 verdicts")
-            .says("::error::0 verdicts were left; 2 are required"),
+            .says("::error::0 verdicts were left; 3 are required"),
         gate("one gate left two")
             .given(rehearsed)
             .given(|g| {
@@ -102,7 +118,7 @@ pub fn cases() -> Vec<Case> {
         gate("one too many")
             .given(rehearsed)
             .given(|g| leave(g, "other", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
-            .fails("::error::3 verdicts were left; 2 are required"),
+            .fails("::error::4 verdicts were left; 3 are required"),
         gate("a preflight is missing")
             .given(preflighted)
             .given(without("preflight", "m3-dev_full"))
@@ -110,7 +126,7 @@ pub fn cases() -> Vec<Case> {
         gate("a preflight that says it was left out")
             .given(preflighted)
             .given(knows("needs.preflight.outputs.outcome", "left_out"))
-            .fails("::error::4 verdicts were left; 2 are required"),
+            .fails("::error::5 verdicts were left; 3 are required"),
         gate("a rehearsal in the place of a preflight")
             .given(preflighted)
             .given(|g| leave(g, "preflight", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
