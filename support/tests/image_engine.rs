@@ -10,7 +10,13 @@ use std::time::{Duration, Instant};
 use phasegate_support::image::{Build, Ended, Images, Invocation, Invoked, Limits, RegistryPlace, Room};
 use phasegate_support::substrate::reply::CallErrorKind;
 
-const DOCKERFILE: &str = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENV COLOUR=green\nLABEL team=platform\nCOPY hello.txt /hello.txt\nUSER 10001:10001\n";
+/// An image with layers of its own: what a test takes away, no other test builds upon.
+fn dockerfile(name: &str) -> String {
+    format!(
+        "ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nLABEL test={name}\nENV COLOUR=green\nLABEL team=platform\n\
+         COPY hello.txt /hello.txt\nUSER 10001:10001\n"
+    )
+}
 
 fn base() -> String {
     std::env::var("PHASEGATE_BASE_IMAGE").unwrap_or_else(|_| {
@@ -39,20 +45,25 @@ struct Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        self.images.engine().untag(&self.reference).unwrap();
+        match self.images.engine().untag(&self.reference) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind, CallErrorKind::NotFound, "{error}"),
+        }
         assert_eq!(self.images.engine().tidy(), []);
     }
 }
 
 fn made(name: &str) -> Made {
-    made_by(name, DOCKERFILE)
+    made_by(name, "")
 }
 
-fn made_by(name: &str, dockerfile: &str) -> Made {
+/// The same, with more instructions.
+fn made_by(name: &str, more: &str) -> Made {
+    let dockerfile = dockerfile(name) + more;
     let images = Images::open(RegistryPlace::Own).unwrap();
     let reference = format!("phasegate-test/{name}:1");
     let build = Build {
-        context: tar(&[("Dockerfile", dockerfile), ("hello.txt", "hello\n")]),
+        context: tar(&[("Dockerfile", &dockerfile), ("hello.txt", "hello\n")]),
         dockerfile: "Dockerfile".to_owned(),
         reference: reference.clone(),
         named: true,
@@ -64,18 +75,19 @@ fn made_by(name: &str, dockerfile: &str) -> Made {
     Made { images, reference, id }
 }
 
-fn idle() -> Vec<String> {
-    ["python", "-c", "import signal; signal.pause()"].map(str::to_owned).to_vec()
-}
-
 fn run(made: &Made, scripts: &[&str], limits: &Limits) -> Vec<Invoked> {
     let python = |script: &str| ["python", "-c", script].map(str::to_owned).to_vec();
     let invocations: Vec<Invocation> = scripts
         .iter()
-        .map(|script| Invocation { name: (*script).to_owned(), argv: python(script), env: Vec::new(), listens: false })
+        .map(|script| Invocation {
+            name: (*script).to_owned(),
+            argv: python(script),
+            env: BTreeMap::new(),
+            listens: false,
+        })
         .collect();
     let files = tar(&[("profile.json", "{}")]);
-    let room = Room { image: &made.id, idle: idle(), files: &files };
+    let room = Room { image: &made.id, python: "python", files: &files };
     made.images.engine().invoke(&room, &invocations, limits).unwrap().value
 }
 
@@ -187,6 +199,33 @@ fn invocations_come_back_in_their_order_with_what_they_said() {
     assert_eq!(done[3].stdout, "green /phasegate/rows/3\n");
 }
 
+/// Another build of the engine may stand on the same layers: what is in use goes when its user has ended.
+#[test]
+fn what_is_in_use_for_a_while_goes_all_the_same() {
+    let made = made("used");
+    let user = std::thread::spawn({
+        let image = made.id.clone();
+        move || {
+            let images = Images::open(RegistryPlace::Own).unwrap();
+            let room = Room { image: &image, python: "python", files: &tar(&[]) };
+            let waits = Invocation {
+                name: "waits".to_owned(),
+                argv: ["python", "-c", "import time; time.sleep(3)"].map(str::to_owned).to_vec(),
+                env: BTreeMap::new(),
+                listens: false,
+            };
+            images.engine().invoke(&room, &[waits], &Limits::default()).unwrap().value
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(!user.is_finished());
+    made.images.engine().untag(&made.reference).unwrap();
+    assert_eq!(made.images.engine().tidy(), []);
+    assert!(user.join().unwrap().iter().all(|invoked| code(invoked) == 0));
+    let gone = made.images.engine().inspect(&made.id).unwrap_err();
+    assert_eq!(gone.kind, CallErrorKind::NotFound, "{gone}");
+}
+
 /// Nothing that one does can reach another, or the world.
 #[test]
 fn invocations_share_nothing_that_can_be_written() {
@@ -200,7 +239,16 @@ fn invocations_share_nothing_that_can_be_written() {
         writes("/phasegate/rows/0/x"),
         "import os; os.listdir('/phasegate/rows/0')".to_owned(),
         "import os; os.kill(1, 9)".to_owned(),
+        "import os; os.kill(-1, 9); raise SystemExit(1)".to_owned(),
         "import os; os.setuid(0)".to_owned(),
+        "import os; os.setgid(0)".to_owned(),
+        "import os; os.setgroups([0])".to_owned(),
+        writes("/proc/1/fd/1"),
+        "open('/proc/1/environ').read(1)".to_owned(),
+        // What else runs there is another user's.
+        "import os; [os.kill(int(p), 0) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]"
+            .to_owned(),
+        "import os, sys; s = open('/proc/self/status').read(); sys.exit('CapEff:\\t0000000000000000' in s)".to_owned(),
         "import socket; socket.create_connection(('127.0.0.1', 1), 2)".to_owned(),
         "import socket; socket.create_connection(('192.0.2.1', 80), 2)".to_owned(),
     ];
@@ -244,10 +292,13 @@ fn an_image_without_the_program_starts_nothing_and_says_so() {
     let invocations = [Invocation {
         name: "x".to_owned(),
         argv: vec!["no-such-program".to_owned()],
-        env: Vec::new(),
+        env: BTreeMap::new(),
         listens: false,
     }];
-    let room = Room { image: &made.id, idle: vec!["no-such-program".to_owned()], files: &tar(&[]) };
+    let room = Room { image: &made.id, python: "python", files: &tar(&[]) };
+    let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
+    assert!(matches!(&done[0].ended, Ended::NotStarted { why } if why.contains("no-such-program")), "{done:?}");
+    let room = Room { image: &made.id, python: "no-such-program", files: &tar(&[]) };
     let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
     assert!(matches!(&done[0].ended, Ended::NotStarted { why } if why.contains("no-such-program")), "{done:?}");
 }
@@ -257,14 +308,14 @@ fn an_invocation_has_the_variables_that_it_is_given_and_no_other() {
     let made = made("variables");
     let print = "import os; print(os.environ.get('DB_USER'), 'DB_PASSWORD' in os.environ)";
     let argv = ["python", "-c", print].map(str::to_owned).to_vec();
-    let with = |env: &[&str]| Invocation {
+    let with = |env: &[(&str, &str)]| Invocation {
         name: "x".to_owned(),
         argv: argv.clone(),
-        env: env.iter().map(|entry| (*entry).to_owned()).collect(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         listens: false,
     };
-    let room = Room { image: &made.id, idle: idle(), files: &tar(&[]) };
-    let invocations = [with(&["DB_USER=made-up"]), with(&["DB_USER="]), with(&[])];
+    let room = Room { image: &made.id, python: "python", files: &tar(&[]) };
+    let invocations = [with(&[("DB_USER", "made-up")]), with(&[("DB_USER", "")]), with(&[])];
     let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
     let said: Vec<&str> = done.iter().map(|invoked| invoked.stdout.trim_end()).collect();
     assert_eq!(said, ["made-up False", " False", "None False"]);
@@ -281,10 +332,22 @@ fn a_command_that_only_closes_its_output_has_no_code() {
     assert_eq!(code(&done[1]), 5);
 }
 
+/// What a command leaves behind goes with it, and neither keeps it from ending nor the others.
+#[test]
+fn what_a_command_leaves_behind_is_ended() {
+    let made = made("behind");
+    let begun = Instant::now();
+    let leaves =
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(600)";
+    let done = run(&made, &[leaves, "import os; os.kill(os.getpid(), 9)", "print('done')"], &Limits::default());
+    assert_eq!(done.iter().map(code).collect::<Vec<_>>(), [0, 137, 0], "{done:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
 /// The folders of volumes may be written, so nobody shares them.
 #[test]
 fn invocations_of_an_image_with_volumes_are_apart() {
-    let made = made_by("volumes", &format!("{DOCKERFILE}USER 0\nRUN mkdir -m 1777 /kept\nVOLUME /kept\n"));
+    let made = made_by("volumes", "USER 0\nRUN mkdir -m 1777 /kept\nVOLUME /kept\n");
     let write = "import os; assert not os.listdir('/kept'); open('/kept/x', 'w').write('x')";
     let done = run(&made, &[write, write, write], &Limits::default());
     assert_eq!(done.iter().map(code).collect::<Vec<_>>(), [0, 0, 0], "{done:?}");
@@ -293,11 +356,11 @@ fn invocations_of_an_image_with_volumes_are_apart() {
 /// Files that are no archive break each room; none stays.
 #[test]
 fn an_error_leaves_no_container() {
-    let made = made_by("cleared", &format!("{DOCKERFILE}LABEL test=cleared\n"));
+    let made = made("cleared");
     let argv = ["python", "-c", "print()"].map(str::to_owned).to_vec();
     let invocation =
-        |name: &str| Invocation { name: name.to_owned(), argv: argv.clone(), env: Vec::new(), listens: true };
-    let room = Room { image: &made.id, idle: idle(), files: b"no archive" };
+        |name: &str| Invocation { name: name.to_owned(), argv: argv.clone(), env: BTreeMap::new(), listens: true };
+    let room = Room { image: &made.id, python: "python", files: b"no archive" };
     let invocations = [invocation("a"), invocation("b"), invocation("c")];
     made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap_err();
     let left = Command::new("docker").args(["ps", "-aq", "--filter", &format!("ancestor={}", made.id)]).output();

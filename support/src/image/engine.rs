@@ -32,6 +32,12 @@ const TRANSFER_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How much of a build's log is kept: its end, in characters.
 const LOG_KEPT: usize = 16_384;
 
+/// How long what was built here may be in use before it is said to stay: another build may stand on the same layers.
+const IN_USE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often it is tried again meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
 /// How the names begin that only one build has.
 const OWN_NAME: &str = "phasegate-build";
 
@@ -354,10 +360,19 @@ impl Engine {
             let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
             // The steps of a build that failed may be those of another one.
             let may_be_in_use = !name.starts_with(OWN_NAME);
-            match finish(&call, self.docker.remove_image(name, Some(options), None)) {
+            let until = std::time::Instant::now() + IN_USE_LIMIT;
+            let removed = loop {
+                match finish(&call, self.docker.remove_image(name, Some(options.clone()), None)) {
+                    Err(error) if in_use(&error) && !may_be_in_use && std::time::Instant::now() < until => {
+                        std::thread::sleep(ASK_AGAIN);
+                    }
+                    answer => break answer,
+                }
+            };
+            match removed {
                 Ok(_) => {}
                 Err(error) if error.kind == CallErrorKind::NotFound => {}
-                Err(error) if error.kind == CallErrorKind::Conflict && may_be_in_use => {}
+                Err(error) if in_use(&error) && may_be_in_use => {}
                 Err(error) => left.push(error),
             }
         }
@@ -386,6 +401,11 @@ impl Engine {
         finish(&call, pushed)?;
         Ok(call.reply(Pushed { reference, attempts: 1 }))
     }
+}
+
+/// Whether the engine keeps an image because somebody has it in use.
+fn in_use(error: &CallError) -> bool {
+    error.kind == CallErrorKind::Conflict
 }
 
 /// The image of the last step that a build came to: ` ---> 0123456789ab` in its log.

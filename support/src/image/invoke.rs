@@ -1,26 +1,27 @@
 //! Commands in an image: many invocations in few containers, and none of them sees another.
 //!
-//! A container costs more to start than a command in it. So a [`Room`] is one container for several invocations, each of which has a
-//! user id, a folder in memory and limits of its own. Nothing else in the room can be written: the image's files are read-only, there
-//! is no shared memory, no network but loopback, no capability, and no variable beyond the image's own and those that an invocation is
-//! given. Who may listen on loopback gets a room to itself; so does every invocation of an image with volumes, which all could write.
+//! A container costs more to start than a command in it, and even a command that the engine itself starts in a container costs more than
+//! the command. So a [`Room`] is one container for several invocations, and its first process, `room.py`, starts them: each as a user of
+//! its own, with a folder in memory and limits of its own. Nothing else in the room can be written: the image's files are read-only,
+//! there is no shared memory, no network but loopback, and no variable beyond the image's own and those that an invocation is given. The
+//! first process may become those users and end what they run, and has no other capability; they have none. Who may listen on loopback
+//! gets a room to itself; so does every invocation of an image with volumes, which all could write.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
-use bollard::exec::StartExecResults;
-use bollard::models::{ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, ResourcesUlimits};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    UploadToContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
 
 use super::engine::{Engine, SERVICE, named};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
@@ -40,8 +41,17 @@ const LABEL: &str = "phasegate";
 /// The label that tells the containers of one call from those of others.
 const OF_CALL: &str = "phasegate.call";
 
-/// How often the engine is asked whether a command whose output ended has ended too.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// The first process of a room.
+const FIRST_PROCESS: &str = include_str!("room.py");
+
+/// What that process may, beyond what everyone may: become the users of the room, and end what they run.
+const OF_FIRST_PROCESS: [&str; 3] = ["SETUID", "SETGID", "KILL"];
+
+/// How much is kept of what a room itself has to complain of, in bytes.
+const KEPT_OF_ROOM: usize = 4 << 10;
+
+/// The time between the limit of a command and its end.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// The time that starting or ending a room may take.
 const ROOM_LIMIT: Duration = Duration::from_secs(60);
@@ -53,8 +63,8 @@ pub struct Invocation {
     pub name: String,
     /// The command and its arguments.
     pub argv: Vec<String>,
-    /// Variables beyond the image's own, each as `NAME=value`.
-    pub env: Vec<String>,
+    /// Variables beyond the image's own.
+    pub env: BTreeMap<String, String>,
     /// It may listen on loopback, and gets a container to itself.
     pub listens: bool,
 }
@@ -80,13 +90,21 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The time that a room with so many invocations may take.
+    fn of_room(&self, invocations: usize) -> Duration {
+        let rounds = u32::try_from(invocations.div_ceil(self.at_once.max(1))).unwrap_or(u32::MAX);
+        ROOM_LIMIT.saturating_add(Duration::from_secs(self.seconds).saturating_add(ENDING).saturating_mul(rounds))
+    }
+}
+
 /// What the invocations find.
 #[derive(Debug, Clone)]
 pub struct Room<'a> {
     /// The image, by reference or id.
     pub image: &'a str,
-    /// A command of the image that waits until it is killed.
-    pub idle: Vec<String>,
+    /// The image's Python, 3.9 or later.
+    pub python: &'a str,
     /// A tar of the files that lie at `/phasegate/bundle`, read-only for all.
     pub files: &'a [u8],
 }
@@ -140,8 +158,9 @@ impl Engine {
         invocations: &[Invocation],
         limits: &Limits,
     ) -> Result<Reply<Vec<Invoked>>, CallError> {
-        let rounds = u32::try_from(invocations.len() + 1).unwrap_or(u32::MAX);
-        let most = ROOM_LIMIT.saturating_add(Duration::from_secs(limits.seconds)).saturating_mul(rounds);
+        // Each may need a room of its own.
+        let rooms = u32::try_from(invocations.len() + 1).unwrap_or(u32::MAX);
+        let most = ROOM_LIMIT.saturating_add(limits.of_room(1)).saturating_mul(rooms);
         let call = self.link.call(SERVICE, "run", room.image).lasting(most);
         call.sent();
         let of_call = uuid::Uuid::new_v4().to_string();
@@ -217,179 +236,173 @@ fn into_rooms(invocations: &[Invocation], volumes: bool) -> Vec<Vec<usize>> {
     std::iter::once(together).chain(alone.into_iter().map(|at| vec![at])).filter(|room| !room.is_empty()).collect()
 }
 
-/// What one round in one container came to.
-struct Round {
-    done: Vec<(usize, Invoked)>,
-    /// Its container was ended before these were.
-    left: Vec<usize>,
-}
-
-/// Runs the invocations of one room: in a new container after each that had to be killed.
+/// Runs the invocations of one room in a container of their own.
 async fn in_room(
     docker: &Docker,
     room: &Room<'_>,
     invocations: &[Invocation],
-    mut numbers: Vec<usize>,
+    numbers: Vec<usize>,
     limits: &Limits,
     of_call: &str,
 ) -> Result<Vec<(usize, Invoked)>, Error> {
-    let mut all = Vec::new();
-    while !numbers.is_empty() {
-        let container = docker
-            .create_container(
-                Some(CreateContainerOptionsBuilder::default().build()),
-                body(room, &numbers, limits, of_call),
-            )
-            .await?
-            .id;
-        let round = round(docker, &container, room, invocations, &numbers, limits).await;
-        let removed = remove(docker, &container).await;
-        let round = round?;
-        removed?;
-        all.extend(round.done);
-        numbers = round.left;
-    }
-    Ok(all)
+    let options = CreateContainerOptionsBuilder::default().build();
+    let container = docker.create_container(Some(options), body(room, &numbers, limits, of_call)).await?.id;
+    let said = said_in(docker, &container, room, invocations, &numbers, limits).await;
+    let removed = remove(docker, &container).await;
+    let said = said?;
+    removed?;
+    Ok(numbers.iter().filter_map(|at| Some((*at, said.of(*at, invocations.get(*at)?)))).collect())
 }
 
-async fn round(
+/// What came out of a room.
+#[derive(Debug, Default)]
+struct SaidInRoom {
+    /// Of each invocation, by its number.
+    reports: BTreeMap<usize, Report>,
+    /// Why there may be no more.
+    why: String,
+}
+
+/// What a room says of one of its invocations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    at: usize,
+    ended: Ended,
+    #[serde(default)]
+    stdout: String,
+    #[serde(default)]
+    stderr: String,
+    #[serde(default)]
+    cut: bool,
+}
+
+impl SaidInRoom {
+    /// Takes what the room said, line by line; what comes after a line that cannot be read counts no more.
+    fn take(&mut self, stdout: &[u8]) {
+        for line in String::from_utf8_lossy(stdout).lines() {
+            match serde_json::from_str::<Report>(line) {
+                Ok(report) if !self.reports.contains_key(&report.at) => {
+                    self.reports.insert(report.at, report);
+                }
+                Ok(report) => {
+                    self.why = format!("the room speaks twice of command {}", report.at);
+                    self.reports.clear();
+                    return;
+                }
+                Err(error) => {
+                    self.why = format!("what the room says cannot be read: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn of(&self, at: usize, invocation: &Invocation) -> Invoked {
+        let (ended, stdout, stderr, cut) = match self.reports.get(&at) {
+            Some(report) => (report.ended.clone(), report.stdout.clone(), report.stderr.clone(), report.cut),
+            None => (Ended::NotStarted { why: self.why.clone() }, String::new(), String::new(), false),
+        };
+        Invoked { name: invocation.name.clone(), argv: invocation.argv.clone(), ended, stdout, stderr, cut }
+    }
+}
+
+async fn said_in(
     docker: &Docker,
     container: &str,
     room: &Room<'_>,
     invocations: &[Invocation],
     numbers: &[usize],
     limits: &Limits,
-) -> Result<Round, Error> {
+) -> Result<SaidInRoom, Error> {
     let to = UploadToContainerOptionsBuilder::default().path(FILES).build();
     docker.upload_to_container(container, Some(to), body_full(Bytes::copy_from_slice(room.files))).await?;
+    let attach = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
+    let AttachContainerResults { mut output, mut input } = docker.attach_container(container, Some(attach)).await?;
     if let Err(error) = docker.start_container(container, None::<StartContainerOptions>).await {
         let Error::DockerResponseServerError { message, .. } = error else { return Err(error) };
         let why = format!("no container of the image can be started: {message}");
-        let none = |at: usize| invocations.get(at).map(|i| (at, not_started(i, &why)));
-        return Ok(Round { done: numbers.iter().filter_map(|at| none(*at)).collect(), left: Vec::new() });
+        return Ok(SaidInRoom { why, ..SaidInRoom::default() });
     }
-    let mut waiting: VecDeque<usize> = numbers.iter().copied().collect();
-    let mut running = FuturesUnordered::new();
-    let mut done = Vec::new();
-    let mut under_way: Vec<usize> = Vec::new();
-    loop {
-        while running.len() < limits.at_once.max(1)
-            && let Some(at) = waiting.pop_front()
-        {
-            let Some(invocation) = invocations.get(at) else { continue };
-            under_way.push(at);
-            running.push(async move { (at, one(docker, container, invocation, at, limits).await) });
-        }
-        let Some((at, invoked)) = running.next().await else { break };
-        let invoked = invoked?;
-        under_way.retain(|other| *other != at);
-        let killed = matches!(invoked.ended, Ended::TimedOut { .. });
-        done.push((at, invoked));
-        if killed {
-            // The engine ends single commands with their container only; the others begin anew in the next.
-            return Ok(Round { done, left: under_way.into_iter().chain(waiting).collect() });
-        }
-    }
-    Ok(Round { done, left: Vec::new() })
-}
-
-async fn one(
-    docker: &Docker,
-    container: &str,
-    invocation: &Invocation,
-    at: usize,
-    limits: &Limits,
-) -> Result<Invoked, Error> {
-    let folder = format!("{FOLDERS}/{at}");
-    let own = [format!("HOME={folder}"), format!("TMPDIR={folder}")];
-    let config = ExecConfig {
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        cmd: Some(invocation.argv.clone()),
-        env: Some(own.into_iter().chain(invocation.env.iter().cloned()).collect()),
-        user: Some(format!("{0}:{0}", FIRST_USER + at)),
-        ..Default::default()
-    };
-    let exec = docker.create_exec(container, config).await?.id;
-    let mut kept = Kept { stdout: Vec::new(), stderr: Vec::new(), cut: false, most: limits.output };
-    let reading = async {
-        let StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec, None).await? else {
-            return Ok(not_begun("the engine gave no output of it"));
-        };
+    let talk = async {
+        let mut told = serde_json::to_vec(&told(invocations, numbers, limits))?;
+        told.push(b'\n');
+        // A room that has ended already says why by itself.
+        let heard = input.write_all(&told).await.and(input.flush().await);
+        let (mut stdout, mut stderr) = (Vec::new(), Kept::of(KEPT_OF_ROOM));
         while let Some(part) = output.next().await {
-            kept.take(&part?);
+            match part? {
+                LogOutput::StdErr { message } => stderr.take(&message),
+                LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
+                    stdout.extend_from_slice(&message);
+                }
+            }
         }
-        end_of(docker, &exec).await
+        let why = match heard {
+            Ok(()) => format!("the room ended before it: {}", stderr.text().trim_end()),
+            Err(error) => format!("the room does not listen: {error}: {}", stderr.text().trim_end()),
+        };
+        let mut said = SaidInRoom { why, ..SaidInRoom::default() };
+        said.take(&stdout);
+        Ok::<_, Error>(said)
     };
-    let ended = match tokio::time::timeout(Duration::from_secs(limits.seconds), reading).await {
-        Err(_) => Ended::TimedOut { seconds: limits.seconds },
-        Ok(Err(Error::DockerResponseServerError { message, .. })) => Ended::NotStarted { why: message },
-        Ok(ended) => ended?,
-    };
-    Ok(Invoked {
-        name: invocation.name.clone(),
-        argv: invocation.argv.clone(),
-        ended,
-        stdout: String::from_utf8_lossy(&kept.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&kept.stderr).into_owned(),
-        cut: kept.cut,
-    })
-}
-
-/// How a command ended whose output did: it may have closed that and go on. Until it has ended its code says nothing.
-async fn end_of(docker: &Docker, exec: &str) -> Result<Ended, Error> {
-    loop {
-        let state = docker.inspect_exec(exec).await?;
-        if state.running != Some(true) {
-            return Ok(ended_with(state.running, state.exit_code));
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
+    match tokio::time::timeout(limits.of_room(numbers.len()), talk).await {
+        Ok(said) => said,
+        Err(_) => Ok(SaidInRoom { why: "the room came to no end".to_owned(), ..SaidInRoom::default() }),
     }
 }
 
-/// What the engine says of a command's end. A code counts only of one that runs no more.
-fn ended_with(running: Option<bool>, code: Option<i64>) -> Ended {
-    match (running, code) {
-        (Some(false), Some(code)) => Ended::Exited { code },
-        (Some(false), None) => not_begun("the engine knows no exit code of it"),
-        _ => not_begun("the engine does not say that it has ended"),
+/// What the first process of a room is told.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    seconds: u64,
+    output: usize,
+    at_once: usize,
+    commands: Vec<Command<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Command<'a> {
+    at: usize,
+    user: usize,
+    argv: &'a [String],
+    env: BTreeMap<String, String>,
+}
+
+fn told<'a>(invocations: &'a [Invocation], numbers: &'a [usize], limits: &Limits) -> Told<'a> {
+    let command = |at: &usize| {
+        let invocation = invocations.get(*at)?;
+        let folder = format!("{FOLDERS}/{at}");
+        let mut env = BTreeMap::from([("HOME".to_owned(), folder.clone()), ("TMPDIR".to_owned(), folder)]);
+        env.extend(invocation.env.clone());
+        Some(Command { at: *at, user: FIRST_USER + at, argv: &invocation.argv, env })
+    };
+    Told {
+        seconds: limits.seconds,
+        output: limits.output,
+        at_once: limits.at_once.max(1),
+        commands: numbers.iter().filter_map(command).collect(),
     }
 }
 
-fn not_begun(why: &str) -> Ended {
-    Ended::NotStarted { why: why.to_owned() }
-}
-
-/// The output of one invocation.
+/// The beginning of an output.
 struct Kept {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    cut: bool,
+    bytes: Vec<u8>,
     most: usize,
 }
 
 impl Kept {
-    fn take(&mut self, part: &LogOutput) {
-        let (to, bytes) = match part {
-            LogOutput::StdErr { message } => (&mut self.stderr, message),
-            LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
-                (&mut self.stdout, message)
-            }
-        };
-        let room = self.most.saturating_sub(to.len());
-        self.cut |= bytes.len() > room;
-        to.extend(bytes.iter().take(room));
+    fn of(most: usize) -> Self {
+        Self { bytes: Vec::new(), most }
     }
-}
 
-fn not_started(invocation: &Invocation, why: &str) -> Invoked {
-    Invoked {
-        name: invocation.name.clone(),
-        argv: invocation.argv.clone(),
-        ended: Ended::NotStarted { why: why.to_owned() },
-        stdout: String::new(),
-        stderr: String::new(),
-        cut: false,
+    fn take(&mut self, part: &[u8]) {
+        let room = self.most.saturating_sub(self.bytes.len());
+        self.bytes.extend(part.iter().take(room));
+    }
+
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
     }
 }
 
@@ -408,6 +421,7 @@ fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> C
         ipc_mode: Some("none".to_owned()),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(OF_FIRST_PROCESS.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         tmpfs: Some(numbers.iter().map(folder).collect::<HashMap<_, _>>()),
         mounts: Some(vec![Mount {
@@ -425,13 +439,20 @@ fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> C
         memory: Some(limits.memory.saturating_mul(at_once + 1)),
         memory_swap: Some(limits.memory.saturating_mul(at_once + 1)),
         pids_limit: Some(limits.processes.saturating_mul(at_once + 1)),
+        // What a room says is read as it comes, and kept nowhere in the engine.
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         ..Default::default()
     };
     ContainerCreateBody {
         image: Some(room.image.to_owned()),
         entrypoint: Some(Vec::new()),
-        cmd: Some(room.idle.clone()),
-        user: Some("65534:65534".to_owned()),
+        cmd: Some([room.python, "-I", "-S", "-c", FIRST_PROCESS].map(str::to_owned).to_vec()),
+        user: Some("0:0".to_owned()),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
         network_disabled: Some(true),
         labels: Some(HashMap::from([
             (LABEL.to_owned(), "invocations".to_owned()),
@@ -447,7 +468,7 @@ mod tests {
     use super::*;
 
     fn invocation(name: &str, listens: bool) -> Invocation {
-        Invocation { name: name.to_owned(), argv: vec!["python".to_owned()], env: Vec::new(), listens }
+        Invocation { name: name.to_owned(), argv: vec!["python".to_owned()], env: BTreeMap::new(), listens }
     }
 
     #[test]
@@ -463,22 +484,29 @@ mod tests {
         assert_eq!(into_rooms(&all, true), [vec![0], vec![1], vec![2]]);
     }
 
-    #[test]
-    fn a_code_counts_only_of_what_runs_no_more() {
-        assert_eq!(ended_with(Some(false), Some(0)), Ended::Exited { code: 0 });
-        for (running, code) in [(Some(true), Some(0)), (None, Some(0)), (Some(false), None), (None, None)] {
-            let ended = ended_with(running, code);
-            assert!(matches!(ended, Ended::NotStarted { .. }), "{running:?} {code:?}: {ended:?}");
-        }
+    /// What a room says of commands 0 and 1.
+    fn said(stdout: &str) -> Vec<Ended> {
+        let mut said = SaidInRoom { why: "it ended".to_owned(), ..SaidInRoom::default() };
+        said.take(stdout.as_bytes());
+        (0..2).map(|at| said.of(at, &invocation("a", false)).ended).collect()
     }
 
-    #[test]
-    fn output_beyond_the_limit_is_cut_and_says_so() {
-        let mut kept = Kept { stdout: Vec::new(), stderr: Vec::new(), cut: false, most: 4 };
-        kept.take(&LogOutput::StdOut { message: Bytes::from_static(b"abcd") });
-        assert!(!kept.cut);
-        kept.take(&LogOutput::StdErr { message: Bytes::from_static(b"12345") });
-        assert!(kept.cut);
-        assert_eq!((kept.stdout.as_slice(), kept.stderr.as_slice()), (&b"abcd"[..], &b"1234"[..]));
+    #[rstest::rstest]
+    #[case("", ["it ended", "it ended"])]
+    #[case("{\"at\":1,\"ended\":{\"how\":\"exited\",\"code\":0}}\n", ["it ended", "0"])]
+    #[case("x\n{\"at\":1,\"ended\":{\"how\":\"exited\",\"code\":0}}\n", ["cannot be read", "cannot be read"])]
+    #[case("{\"at\":0,\"ended\":{\"how\":\"exited\"}}\n", ["missing field `code`", "missing field `code`"])]
+    // Only the room's first process can speak here; if something else does, nothing counts.
+    #[case(
+        "{\"at\":0,\"ended\":{\"how\":\"exited\",\"code\":1}}\n{\"at\":0,\"ended\":{\"how\":\"exited\",\"code\":0}}\n",
+        ["twice", "twice"]
+    )]
+    fn a_command_of_which_a_room_says_nothing_has_no_code(#[case] stdout: &str, #[case] wanted: [&str; 2]) {
+        for (ended, wanted) in said(stdout).iter().zip(wanted) {
+            match ended {
+                Ended::Exited { code } => assert_eq!(code.to_string(), wanted),
+                other => assert!(matches!(other, Ended::NotStarted { why } if why.contains(wanted)), "{other:?}"),
+            }
+        }
     }
 }

@@ -252,13 +252,13 @@ mod tests {
         let settings = read(&[]).unwrap().giving(
             ["ASKED", "BLANK", "UNSET", "PHASEGATE_SOURCE", "PHASEGATE_BUNDLE"],
             get,
-            Path::new("/work"),
+            Path::new("/base"),
         );
         let given: Vec<(&str, &str)> = settings.given.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let wanted = [
             ("ASKED", "s3://bucket/key"),
             ("PHASEGATE_BUNDLE", "/elsewhere"),
-            ("PHASEGATE_SOURCE", "/work/../platform"),
+            ("PHASEGATE_SOURCE", "/base/../platform"),
         ];
         assert_eq!(given, wanted);
     }

@@ -16,7 +16,7 @@ use super::{e_build_surface, files, source};
 
 pub(super) use self::bundle::Bundle;
 pub(super) use self::matrix::Matrix;
-pub(super) use self::smoke::{Start, idle};
+pub(super) use self::smoke::{PYTHON, Start};
 
 const SMOKE: &str = "entrypoint_validation.json";
 

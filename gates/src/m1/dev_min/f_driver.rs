@@ -13,7 +13,7 @@ use support::run::finding::Basis;
 use support::run::lane::{Lane, Step, Stop};
 use support::run::outcome::RunBasis;
 
-use super::{i_readiness, source};
+use super::{g_workflow, i_readiness, source};
 
 /// The handle; the environment may choose where the registry leaves it open.
 pub(super) const DRIVER: &str = "IMAGE_BUILD_DRIVER";
@@ -24,9 +24,6 @@ const NOT_SELECTED: &str = "PG-M1.F-driver_selected";
 const FAMILIES: [(&str, &str); 2] = [(GITHUB, "github_actions_v0"), ("local_cli", "local_cli_v0")];
 
 const GITHUB: &str = "github_actions";
-
-/// The lane that pins the workflow of that driver.
-const WORKFLOW_LANE: &str = "M1.G";
 
 /// Who builds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -209,14 +206,14 @@ fn read_documents(run: &mut LaneRun<'_>) -> Step {
         registry,
         chosen: run.given(DRIVER).map(str::to_owned),
         authoritative: authoritative(run),
-        must_be_pinned: run.plan().lanes.iter().any(|lane| lane.id == WORKFLOW_LANE),
+        must_be_pinned: run.plan().lanes.iter().any(|lane| lane.id == g_workflow::LANE),
         at_work: if run.given("GITHUB_ACTIONS") == Some("true") { GITHUB } else { "local_cli" }.to_owned(),
         live: run.basis() == RunBasis::Live,
         workflow_run: WorkflowRun {
             id: run.given("GITHUB_RUN_ID").map(str::to_owned),
             actor: run.given("GITHUB_ACTOR").map(str::to_owned),
             workflow: run.given("GITHUB_WORKFLOW_REF").map(str::to_owned),
-            planned: source::workflows(run, WORKFLOW_LANE),
+            planned: source::workflows(run, g_workflow::LANE),
         },
     };
     run.observe("driver", &format!("{}, M1.F's decision, the environment", run.documents().registry_path), &driver)

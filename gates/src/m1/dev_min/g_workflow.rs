@@ -18,8 +18,8 @@ pub(super) use self::document::{Job, Workflow, WorkflowStep};
 use self::sequence::SEQUENCE_KEPT;
 use super::source;
 
-/// The lane, as plans name it.
-const LANE: &str = "M1.G";
+/// The lane, as plans name it: it pins the workflow of the driver.
+pub(super) const LANE: &str = "M1.G";
 
 /// What the workflow's packaging job must give.
 pub(super) const OUTPUTS: [&str; 5] = ["image_tag", "image_digest", "git_sha", "ci_run_id", "build_actor"];
@@ -304,14 +304,7 @@ fn is_pinned(uses: &str) -> bool {
 
 fn read_documents(run: &mut LaneRun<'_>) -> Step {
     let asked = run.plan().lanes.iter().any(|lane| lane.id == LANE);
-    let records = run.plan().records.iter().filter(|record| record.lane.as_deref() == Some(LANE));
-    let entries = records.flat_map(|record| &record.entries).flat_map(|e| std::iter::once(e).chain(e.all_below()));
-    let planned: BTreeSet<String> = entries
-        .flat_map(|entry| entry.code())
-        .filter(|span| span.starts_with(".github/workflows/"))
-        .map(str::to_owned)
-        .collect();
-    let mut workflow = Workflow { asked, planned, ..Workflow::default() };
+    let mut workflow = Workflow { asked, planned: source::workflows(run, LANE), ..Workflow::default() };
     if let Some(path) = workflow.planned.first().cloned().filter(|_| asked) {
         match read(run, &path).and_then(|text| Workflow::parse(&text)) {
             Ok(read) => workflow = Workflow { asked, planned: workflow.planned, ..read },

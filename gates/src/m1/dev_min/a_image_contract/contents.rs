@@ -11,7 +11,7 @@ use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
 
-use crate::m1::dev_min::source;
+use crate::m1::dev_min::{g_workflow, source};
 
 const UNREADABLE: &str = "PG-M1.A-sources";
 
@@ -301,7 +301,7 @@ fn look(run: &LaneRun<'_>) -> Result<Contents, String> {
         sent: context.entries().iter().map(|entry| (entry.path.clone(), entry.sha256.clone())).collect(),
         context_digest: context.digest().to_owned(),
         unseen: unseen(run, &place, &context),
-        must_have_manifest: run.plan().lanes.iter().any(|lane| lane.id == "M1.G"),
+        must_have_manifest: run.plan().lanes.iter().any(|lane| lane.id == g_workflow::LANE),
         foreign: foreign.collect(),
         unsent,
         manifest,

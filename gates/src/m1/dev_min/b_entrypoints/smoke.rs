@@ -184,16 +184,14 @@ fn all(smoke: &Smoke, fault: impl Fn(&Started) -> Option<String>) -> Result<Vec<
     Ok(smoke.rows.iter().filter_map(|row| fault(row).map(|why| format!("{}: {why}", row.row))).collect())
 }
 
-/// The command that keeps a container of the image up while others run in it.
-pub(in crate::m1::dev_min) fn idle() -> Vec<String> {
-    ["python", "-c", "import signal; signal.pause()"].map(str::to_owned).to_vec()
-}
+/// The Python of the image: entrypoints are its modules.
+pub(in crate::m1::dev_min) const PYTHON: &str = "python";
 
 pub(super) fn run(run: &mut LaneRun<'_>, matrix: &Matrix, built: &Built, bundle: &Bundle) -> Step {
     let Some(image) = &built.image else { return Err(Stop::Fault("there is no image".to_owned())) };
     let limits = Limits::default();
     let invocations: Vec<Invocation> = matrix.rows.iter().flat_map(|row| both(row, bundle)).collect();
-    let room = Room { image: &image.id, idle: idle(), files: &bundle.files };
+    let room = Room { image: &image.id, python: PYTHON, files: &bundle.files };
     let call = format!("docker run --network none {}", image.id);
     let invoked = match run.images()?.engine().invoke(&room, &invocations, &limits) {
         Ok(reply) => reply.value,
@@ -224,11 +222,11 @@ fn both(row: &Row, bundle: &Bundle) -> [Invocation; 2] {
     let mut help = row.invocation.clone();
     help.push("--help".to_owned());
     [
-        Invocation { name: format!("{} --help", row.module), argv: help, env: Vec::new(), listens: false },
+        Invocation { name: format!("{} --help", row.module), argv: help, env: BTreeMap::new(), listens: false },
         Invocation {
             name: format!("{} dry", row.module),
             argv: bundle.dry(row),
-            env: Vec::new(),
+            env: BTreeMap::new(),
             listens: row.listens(),
         },
     ]

@@ -1,6 +1,6 @@
 //! Nothing starts without its secret, and nothing takes another value instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
@@ -9,7 +9,7 @@ use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
 
-use crate::m1::dev_min::b_entrypoints::{Bundle, Matrix, Start, idle};
+use crate::m1::dev_min::b_entrypoints::{Bundle, Matrix, PYTHON, Start};
 
 /// What stands for a secret that a start is given; it opens no door.
 const DUMMY: &str = "made-up";
@@ -100,7 +100,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
             asked.push((&startup.module, variable, empty));
         }
     }
-    let room = Room { image: &image.id, idle: idle(), files: &bundle.files };
+    let room = Room { image: &image.id, python: PYTHON, files: &bundle.files };
     let call = format!("docker run --network none {}", image.id);
     let invoked = match run.images()?.engine().invoke(&room, &invocations, &Limits::default()) {
         Ok(reply) => reply.value,
@@ -126,9 +126,10 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
 }
 
 /// The variables of a start: a dummy for each of `needs` but `missing`, which is empty or not there.
-fn but_for(needs: &[String], missing: &str, empty: bool) -> Vec<String> {
-    let others = needs.iter().filter(|variable| *variable != missing).map(|variable| format!("{variable}={DUMMY}"));
-    others.chain(empty.then(|| format!("{missing}="))).collect()
+fn but_for(needs: &[String], missing: &str, empty: bool) -> BTreeMap<String, String> {
+    let others = needs.iter().filter(|variable| *variable != missing).map(|variable| (variable.as_str(), DUMMY));
+    let variables = others.chain(empty.then_some((missing, "")));
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether `name` stands in `text` by itself, and not as a part of a longer name.
@@ -148,8 +149,11 @@ mod tests {
     #[test]
     fn one_variable_is_missing_and_the_others_are_made_up() {
         let needs = ["DB_USER".to_owned(), "DB_PASSWORD".to_owned()];
-        assert_eq!(but_for(&needs, "DB_USER", false), ["DB_PASSWORD=made-up"]);
-        assert_eq!(but_for(&needs, "DB_USER", true), ["DB_PASSWORD=made-up", "DB_USER="]);
+        let env = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(but_for(&needs, "DB_USER", false), env(&[("DB_PASSWORD", "made-up")]));
+        assert_eq!(but_for(&needs, "DB_USER", true), env(&[("DB_PASSWORD", "made-up"), ("DB_USER", "")]));
     }
 
     #[test]

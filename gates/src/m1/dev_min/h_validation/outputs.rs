@@ -15,7 +15,7 @@ use super::super::e_build_surface::Resolved;
 use super::super::g_workflow::{FACT, NOT_ASKED, OUTPUTS, Workflow};
 use super::super::source;
 
-/// Where the file lies; a relative path stands against the sources.
+/// Where the file lies.
 pub(super) const FILE: &str = "PHASEGATE_CI_OUTPUTS";
 
 /// The outputs, as the workflow left them.
