@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use support::harness::suite;
-use support::image::{Images, RegistryPlace};
+use support::image::{Images, Memory, RegistryPlace};
 use support::plan::Plan;
 use support::run::clock::Instant;
 use support::run::documents::Documents;
@@ -42,6 +42,9 @@ pub fn drills_of(phase: &Phase) -> PathBuf {
 
 /// What the gates of this process have built; kept for the next ones, whose builds begin where these ended.
 static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What the engine said of the images of this process: what two gates hold alike is started once.
+static MEMORY: LazyLock<Arc<Memory>> = LazyLock::new(Arc::default);
 
 /// Takes away what the gates of this process have built.
 pub fn tidy() -> Result<(), String> {
@@ -306,7 +309,7 @@ impl Stage {
             return Err("no container engine answers: connection refused".to_owned());
         }
         let place = if self.closed_registry { RegistryPlace::OwnReadOnly } else { RegistryPlace::Own };
-        Images::open(place).map_err(|e| e.to_string())
+        Images::open_with(place, &MEMORY).map_err(|e| e.to_string())
     }
 
     fn others(&self, maker: &Arc<Substrate>, instant: &str) -> Arc<dyn Others> {

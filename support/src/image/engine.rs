@@ -1,6 +1,6 @@
 //! Docker Engine, by its API.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,12 @@ use bollard::query_parameters::{
 use bollard::{Docker, body_full};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use super::layers::{self, Scanned};
+use super::memory::Memory;
 use crate::secrets::{Hit, scan_bytes};
 use crate::substrate::link::{Call, Link};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
@@ -48,6 +51,8 @@ pub struct Engine {
     pub(super) link: Arc<Link>,
     /// What was built here: names and ids.
     made: Mutex<Vec<String>>,
+    /// Answers of earlier gates; none in a gate that counts.
+    pub(super) memory: Option<Arc<Memory>>,
 }
 
 /// What the engine says of itself.
@@ -156,12 +161,12 @@ impl Engine {
     ///
     /// # Errors
     /// `Unreachable` when none answers.
-    pub(crate) fn open(link: Arc<Link>) -> Result<Self, CallError> {
+    pub(crate) fn open(link: Arc<Link>, memory: Option<Arc<Memory>>) -> Result<Self, CallError> {
         let call = link.call(SERVICE, "version", host());
         let docker = Docker::connect_with_defaults().map_err(|error| named(&call, error))?;
         let docker = call.within_limit(docker.negotiate_version())?.map_err(|error| named(&call, error))?;
         drop(call);
-        let engine = Self { docker, link, made: Mutex::new(Vec::new()) };
+        let engine = Self { docker, link, made: Mutex::new(Vec::new()), memory };
         engine.info()?;
         Ok(engine)
     }
@@ -288,6 +293,36 @@ impl Engine {
                 .map(|entry| HistoryEntry { created_by: entry.created_by, comment: entry.comment, size: entry.size })
                 .collect(),
         ))
+    }
+
+    /// Searches a whole image (`docker save`), layer by layer, for what must not be there, and for the files of `wanted`, by the SHA-256
+    /// of their content.
+    ///
+    /// # Errors
+    /// When the engine does not have the image; `Malformed` when it cannot be read to its end as one.
+    pub fn scan(&self, image: &str, wanted: &BTreeSet<String>) -> Result<Reply<Scanned>, CallError> {
+        let ask = || {
+            let read = self.save(image, |stream| layers::scan(stream, wanted))?;
+            let unread =
+                |error: layers::LayersError| self.link.call(SERVICE, "save", image).malformed(error.to_string());
+            Ok(Reply { value: read.value.map_err(unread)?, request_id: read.request_id, attempts: read.attempts })
+        };
+        self.once("scan", image, wanted, ask)
+    }
+
+    /// What `ask` comes to, or came to in an earlier gate that asked the same of the same image.
+    pub(super) fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        operation: &str,
+        image: &str,
+        question: impl Serialize,
+        ask: impl FnOnce() -> Result<Reply<T>, CallError>,
+    ) -> Result<Reply<T>, CallError> {
+        let names_its_content = image.starts_with("sha256:");
+        match (&self.memory, serde_json::to_string(&(operation, image, question))) {
+            (Some(memory), Ok(question)) if names_its_content => memory.once(question, ask),
+            _ => ask(),
+        }
     }
 
     /// Reads a whole image (`docker save`) as a stream: `read` gets it, and what it gives comes back.

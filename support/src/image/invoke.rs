@@ -21,6 +21,7 @@ use bollard::{Docker, body_full};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
 use super::engine::{Engine, SERVICE, named};
@@ -153,6 +154,17 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer. An invocation that fails, hangs, or cannot be begun is an answer.
     pub fn invoke(
+        &self,
+        room: &Room<'_>,
+        invocations: &[Invocation],
+        limits: &Limits,
+    ) -> Result<Reply<Vec<Invoked>>, CallError> {
+        let files = hex::encode(Sha256::digest(room.files));
+        let question = (room.python, &files, invocations, limits);
+        self.once("run", room.image, question, || self.invoke_now(room, invocations, limits))
+    }
+
+    fn invoke_now(
         &self,
         room: &Room<'_>,
         invocations: &[Invocation],

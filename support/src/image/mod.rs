@@ -9,6 +9,7 @@ pub mod dockerfile;
 mod engine;
 mod invoke;
 pub mod layers;
+mod memory;
 pub mod names;
 mod registry;
 mod rehearsal;
@@ -21,6 +22,7 @@ pub use context::{Context, ContextError, Entry, Kind, SecretFile};
 pub use dockerfile::Dockerfile;
 pub use engine::{Build, Built, Credentials, Engine, EngineInfo, HistoryEntry, ImageFacts, Pushed};
 pub use invoke::{Ended, Invocation, Invoked, Limits, Room};
+pub use memory::Memory;
 pub use registry::{Manifest, Registry, RegistryAddress, RegistryError, RegistryPlace};
 pub use rehearsal::{RehearsalRegistry, RehearsalRegistryError};
 
@@ -64,8 +66,20 @@ impl Images {
     /// # Errors
     /// When no engine answers, or there is no registry.
     pub fn open(place: RegistryPlace) -> Result<Self, ImagesError> {
+        Self::opened(place, None)
+    }
+
+    /// The same, for one of many gates that look at the same images: what the engine said of one, it is not asked again.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(place: RegistryPlace, memory: &Arc<Memory>) -> Result<Self, ImagesError> {
+        Self::opened(place, Some(Arc::clone(memory)))
+    }
+
+    fn opened(place: RegistryPlace, memory: Option<Arc<Memory>>) -> Result<Self, ImagesError> {
         let link = Arc::new(Link::start(CALL_LIMIT)?);
-        let engine = Engine::open(Arc::clone(&link))?;
+        let engine = Engine::open(Arc::clone(&link), memory)?;
         let own = match place {
             RegistryPlace::Own => Some(RehearsalRegistry::start(false)?),
             RegistryPlace::OwnReadOnly => Some(RehearsalRegistry::start(true)?),

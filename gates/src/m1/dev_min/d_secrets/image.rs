@@ -10,7 +10,6 @@ use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::Step;
 use support::secrets;
-use support::substrate::reply::{CallError, CallErrorKind};
 
 use crate::m1::dev_min::a_image_contract::Contents;
 use crate::m1::dev_min::b_entrypoints::Bundle;
@@ -210,29 +209,11 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, bundle: &Bundle
     let contents: Contents = run.fact("M1.A/contents")?;
     let wanted: BTreeSet<String> = contents.into_image.into_iter().map(|(_, digest)| digest).collect();
     let call = format!("docker save {}", image.id);
-    let scanned = match run.images()?.engine().save(&image.id, |stream| layers::scan(stream, &wanted)) {
-        Ok(reply) => reply.value.map_err(|error| unread(&image.id, &error)),
-        Err(error) => Err(error),
-    };
-    let scanned = match scanned {
-        Ok(scanned) => scanned,
+    let scanned = match run.images()?.engine().scan(&image.id, &wanted) {
+        Ok(reply) => reply.value,
         Err(error) => return Err(run.unanswered("layers", &call, error)),
     };
     run.observe("layers", &call, &scanned)
-}
-
-/// An archive that is not read to its end is no answer.
-fn unread(id: &str, error: &layers::LayersError) -> CallError {
-    CallError {
-        kind: CallErrorKind::Malformed,
-        service: "docker".to_owned(),
-        operation: "save".to_owned(),
-        target: id.to_owned(),
-        status: None,
-        request_id: None,
-        message: error.to_string(),
-        attempts: 1,
-    }
 }
 
 fn words(image: &ImageFacts, history: &[HistoryEntry], bundle: &Bundle) -> Words {
