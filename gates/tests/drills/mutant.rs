@@ -41,10 +41,57 @@ enum Place {
     Top { name: String },
     /// A row of a world's table, and a field of it.
     Row { table: String, row: usize, field: Option<String> },
+    /// A row within a row, a field of it, and a place in the JSON document that the field holds.
+    Nested { of: Inner, field: Option<String>, pointer: Option<String> },
     /// A Terraform output.
     Output { row: usize, pointer: String },
     /// The bytes of a file of the world.
     Bytes { file: PathBuf },
+}
+
+/// A row within a row: a role's policy.
+#[derive(Debug, Clone)]
+struct Inner {
+    table: String,
+    row: usize,
+    list: String,
+    item: usize,
+}
+
+impl Inner {
+    fn mutants(&self, list: &str, inner: &Toml, mutants: &mut Vec<Mutant>) {
+        let name = inner.get("name").and_then(Toml::as_str).unwrap_or("-");
+        let id = format!("{list}[{name}]");
+        let place = |field: Option<&str>, pointer: Option<String>| Place::Nested {
+            of: self.clone(),
+            field: field.map(str::to_owned),
+            pointer,
+        };
+        push(mutants, &id, &place(None, None), &[Way::Dropped]);
+        for (field, value) in inner.as_table().into_iter().flatten() {
+            let document = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+            match document.filter(|document| document.is_object()) {
+                Some(document) => {
+                    for (pointer, mut ways) in places(&document) {
+                        ways.retain(|way| {
+                            let mut changed = document.clone();
+                            way.change(&mut changed, &pointer).is_ok() && iam_takes(&changed)
+                        });
+                        push(mutants, &format!("{id}{pointer}"), &place(Some(field), Some(pointer.clone())), &ways);
+                    }
+                }
+                None => push(mutants, &format!("{id}/{field}"), &place(Some(field), None), &[Way::Changed]),
+            }
+        }
+    }
+
+    /// The list that it stands in.
+    fn list<'w>(&self, world: &'w mut Table) -> Result<&'w mut Vec<Toml>, String> {
+        let row = row_of(world, &self.table, self.row)?;
+        row.get_mut(&self.list)
+            .and_then(Toml::as_array_mut)
+            .ok_or_else(|| format!("{} has no {}", self.table, self.list))
+    }
 }
 
 impl Way {
@@ -55,18 +102,70 @@ impl Way {
             Self::Dropped => "dropped",
         }
     }
+
+    /// Changes a place of a document so.
+    fn change(self, document: &mut Value, pointer: &str) -> Result<(), String> {
+        let gone = || format!("nothing is at {pointer}");
+        if self == Self::Changed {
+            let slot = document.pointer_mut(pointer).ok_or_else(gone)?;
+            *slot = other(slot);
+            return Ok(());
+        }
+        let (parent, last) = pointer.rsplit_once('/').ok_or_else(gone)?;
+        match document.pointer_mut(parent) {
+            Some(Value::Object(members)) => {
+                let name = last.replace("~1", "/").replace("~0", "~");
+                members.shift_remove(&name).map(drop).ok_or_else(gone)
+            }
+            Some(Value::Array(items)) => {
+                let index: usize = last.parse().map_err(|_| gone())?;
+                if index >= items.len() {
+                    return Err(gone());
+                }
+                items.remove(index);
+                Ok(())
+            }
+            // With others of its group, what it stood in may be gone already.
+            _ => Ok(()),
+        }
+    }
 }
 
-/// All mutants of a fresh stage.
-pub fn all(phase: &Phase, stage: &Stage) -> Result<Vec<Mutant>, String> {
-    let mut mutants = registry(&stage.repository(), &named(phase, AuthorityKind::Registry)?)?;
-    let file = named(phase, AuthorityKind::Handoff)?;
-    let handoff = read_json(&stage.repository().join(&file))?;
-    for (pointer, ways) in places(&handoff) {
-        let place = Place::Json { file: file.clone(), world: false, pointer: pointer.clone() };
+/// Whether IAM would take it as a policy; what it refuses makes no world.
+fn iam_takes(document: &Value) -> bool {
+    let filled = |value: Option<&Value>| match value {
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::String(text)) => !text.is_empty(),
+        _ => false,
+    };
+    let Some(statements) = document.get("Statement").and_then(Value::as_array) else { return false };
+    let whole = |statement: &Value| {
+        let effect = statement.get("Effect").and_then(Value::as_str);
+        matches!(effect, Some("Allow" | "Deny")) && filled(statement.get("Action")) && filled(statement.get("Resource"))
+    };
+    !statements.is_empty() && statements.iter().all(whole)
+}
+
+/// All mutants of these sources of a fresh stage: `registry`, `handoff`, `world`.
+pub fn all(phase: &Phase, stage: &Stage, sources: &[&str]) -> Result<Vec<Mutant>, String> {
+    let mut mutants = Vec::new();
+    for source in sources {
+        mutants.extend(match *source {
+            "registry" => registry(&stage.repository(), &named(phase, AuthorityKind::Registry)?)?,
+            "handoff" => handoff(&stage.repository(), &named(phase, AuthorityKind::Handoff)?)?,
+            "world" => world(&stage.world())?,
+            other => return Err(format!("nothing is called {other}")),
+        });
+    }
+    Ok(mutants)
+}
+
+fn handoff(repository: &Path, file: &Path) -> Result<Vec<Mutant>, String> {
+    let mut mutants = Vec::new();
+    for (pointer, ways) in places(&read_json(&repository.join(file))?) {
+        let place = Place::Json { file: file.to_owned(), world: false, pointer: pointer.clone() };
         push(&mut mutants, &format!("handoff{pointer}"), &place, &ways);
     }
-    mutants.extend(world(&stage.world())?);
     Ok(mutants)
 }
 
@@ -145,6 +244,13 @@ fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
                 } else if field == "manifest_file" || field == "definition_file" {
                     let file = PathBuf::from(value.as_str().unwrap_or_default());
                     push(&mut mutants, &format!("{id}/manifest"), &Place::Bytes { file }, &[Changed]);
+                } else if let Toml::Array(items) = value
+                    && items.iter().all(Toml::is_table)
+                {
+                    for (item, inner) in items.iter().enumerate() {
+                        let of = Inner { table: table.clone(), row, list: field.clone(), item };
+                        of.mutants(&format!("{id}/{field}"), inner, &mut mutants);
+                    }
                 } else if !REFERENCES.contains(&field.as_str()) {
                     let place = Place::Row { table: table.clone(), row, field: Some(field.clone()) };
                     push(&mut mutants, &format!("{id}/{field}"), &place, &[Changed]);
@@ -206,6 +312,8 @@ fn other_text(text: &str) -> String {
         "SecureString" => "String".to_owned(),
         "eu-west-2" => "us-east-1".to_owned(),
         "" => "mutant".to_owned(),
+        "Allow" => "Deny".to_owned(),
+        "2012-10-17" => "2008-10-17".to_owned(),
         "RUNNING" => "ABORTED".to_owned(),
         "ABORTED" => "RUNNING".to_owned(),
         json if json.starts_with('{') => r#"{"platform_run_id":"mutant"}"#.to_owned(),
@@ -225,7 +333,12 @@ impl Mutant {
     /// Mutants of one group can be made together.
     pub fn group(&self) -> String {
         let source = self.id.split('/').next().unwrap_or_default();
-        format!("{source} {}", self.way.word())
+        // All entries of a policy's list together would leave no policy.
+        let entry = match &self.place {
+            Place::Nested { pointer: Some(pointer), .. } => pointer.rsplit('/').find(|part| part.parse::<u8>().is_ok()),
+            _ => None,
+        };
+        format!("{source} {} {}", self.way.word(), entry.unwrap_or_default())
     }
 
     /// Makes it.
@@ -236,7 +349,7 @@ impl Mutant {
                 let root = if *world { stage.world() } else { stage.repository() };
                 let path = root.join(file);
                 let mut value = read_json(&path)?;
-                self.change(&mut value, pointer)?;
+                self.way.change(&mut value, pointer)?;
                 std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).map_err(|e| e.to_string())
             }
             Place::Bytes { file } => {
@@ -244,7 +357,7 @@ impl Mutant {
                 let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
                 std::fs::write(&path, text + " ").map_err(|e| e.to_string())
             }
-            Place::Top { .. } | Place::Row { .. } | Place::Output { .. } => {
+            Place::Top { .. } | Place::Row { .. } | Place::Output { .. } | Place::Nested { .. } => {
                 let mut world = overlay::read(&stage.world())?;
                 self.rows(&mut world)?;
                 overlay::write(&stage.world(), &world)
@@ -288,32 +401,6 @@ impl Mutant {
         std::fs::write(path, made).map_err(|e| e.to_string())
     }
 
-    fn change(&self, document: &mut Value, pointer: &str) -> Result<(), String> {
-        let gone = || format!("nothing is at {pointer}");
-        if self.way == Way::Changed {
-            let slot = document.pointer_mut(pointer).ok_or_else(gone)?;
-            *slot = other(slot);
-            return Ok(());
-        }
-        let (parent, last) = pointer.rsplit_once('/').ok_or_else(gone)?;
-        match document.pointer_mut(parent) {
-            Some(Value::Object(members)) => {
-                let name = last.replace("~1", "/").replace("~0", "~");
-                members.shift_remove(&name).map(drop).ok_or_else(gone)
-            }
-            Some(Value::Array(items)) => {
-                let index: usize = last.parse().map_err(|_| gone())?;
-                if index >= items.len() {
-                    return Err(gone());
-                }
-                items.remove(index);
-                Ok(())
-            }
-            // With others of its group, what it stood in may be gone already.
-            _ => Ok(()),
-        }
-    }
-
     fn rows(&self, world: &mut Table) -> Result<(), String> {
         match &self.place {
             Place::Top { name } => {
@@ -323,8 +410,28 @@ impl Mutant {
             Place::Output { row, pointer } => {
                 let outputs = row_of(world, "terraform_state", *row)?.get_mut("outputs").ok_or("no outputs")?;
                 let mut value = serde_json::to_value(&*outputs).map_err(|e| e.to_string())?;
-                self.change(&mut value, pointer)?;
+                self.way.change(&mut value, pointer)?;
                 *outputs = Toml::try_from(value).map_err(|e| e.to_string())?;
+            }
+            Place::Nested { of, field: None, .. } => {
+                let list = of.list(world)?;
+                if of.item >= list.len() {
+                    return Err(format!("{} has no entry {}", of.list, of.item));
+                }
+                list.remove(of.item);
+            }
+            Place::Nested { of, field: Some(field), pointer } => {
+                let inner = of.list(world)?.get_mut(of.item).ok_or("no such entry")?;
+                let value = inner.get_mut(field.as_str()).ok_or("no such field")?;
+                let text = value.as_str().unwrap_or_default().to_owned();
+                *value = match pointer {
+                    None => Toml::from(other_text(&text)),
+                    Some(pointer) => {
+                        let mut document: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+                        self.way.change(&mut document, pointer)?;
+                        Toml::from(document.to_string())
+                    }
+                };
             }
             Place::Row { table, row, field: None } => {
                 let name = row_of(world, table, *row)?.get("name").and_then(Toml::as_str).map(str::to_owned);

@@ -17,14 +17,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use super::ENGINE;
 use super::layers::{self, Scanned};
 use super::memory::Memory;
 use crate::secrets::{Hit, scan_bytes};
 use crate::substrate::link::{Call, Link};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
-
-/// The service's name in errors and sources of observations.
-pub(super) const SERVICE: &str = "docker";
 
 /// The time that a build may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -162,7 +160,7 @@ impl Engine {
     /// # Errors
     /// `Unreachable` when none answers.
     pub(crate) fn open(link: Arc<Link>, memory: Option<Arc<Memory>>) -> Result<Self, CallError> {
-        let call = link.call(SERVICE, "version", host());
+        let call = link.call(ENGINE, "version", host());
         let docker = Docker::connect_with_defaults().map_err(|error| named(&call, error))?;
         let docker = call.within_limit(docker.negotiate_version())?.map_err(|error| named(&call, error))?;
         drop(call);
@@ -176,7 +174,7 @@ impl Engine {
     /// # Errors
     /// When it does not answer.
     pub fn info(&self) -> Result<Reply<EngineInfo>, CallError> {
-        let call = self.link.call(SERVICE, "version", host());
+        let call = self.link.call(ENGINE, "version", host());
         let version = finish(&call, self.docker.version())?;
         Ok(call.reply(EngineInfo {
             version: version.version.unwrap_or_default(),
@@ -194,7 +192,7 @@ impl Engine {
         // Under a name that nobody else has, so that what bears it afterwards is what was built here and now.
         // Kept until it is tidied away: then nobody else's tidying takes the image while it is looked at.
         let own = format!("{OWN_NAME}:{}", uuid::Uuid::new_v4());
-        let call = self.link.call(SERVICE, "build", build.reference.as_str()).lasting(BUILD_LIMIT);
+        let call = self.link.call(ENGINE, "build", build.reference.as_str()).lasting(BUILD_LIMIT);
         let args: HashMap<&str, &str> =
             build.args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let options = BuildImageOptionsBuilder::default()
@@ -257,7 +255,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` when the engine does not have it.
     pub fn inspect(&self, reference: &str) -> Result<Reply<ImageFacts>, CallError> {
-        let call = self.link.call(SERVICE, "image inspect", reference);
+        let call = self.link.call(ENGINE, "image inspect", reference);
         let image = finish(&call, self.docker.inspect_image(reference))?;
         let config = image.config.unwrap_or_default();
         let mut repo_digests = image.repo_digests.unwrap_or_default();
@@ -285,7 +283,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` when the engine does not have it.
     pub fn history(&self, reference: &str) -> Result<Reply<Vec<HistoryEntry>>, CallError> {
-        let call = self.link.call(SERVICE, "history", reference);
+        let call = self.link.call(ENGINE, "history", reference);
         let entries = finish(&call, self.docker.image_history(reference))?;
         Ok(call.reply(
             entries
@@ -304,7 +302,7 @@ impl Engine {
         let ask = || {
             let read = self.save(image, |stream| layers::scan(stream, wanted))?;
             let unread =
-                |error: layers::LayersError| self.link.call(SERVICE, "save", image).malformed(error.to_string());
+                |error: layers::LayersError| self.link.call(ENGINE, "save", image).malformed(error.to_string());
             Ok(Reply { value: read.value.map_err(unread)?, request_id: read.request_id, attempts: read.attempts })
         };
         self.once("scan", image, wanted, ask)
@@ -330,7 +328,7 @@ impl Engine {
     /// # Errors
     /// When the engine does not have the image. What breaks on the way, `read` meets as an error of its reader.
     pub fn save<R>(&self, reference: &str, read: impl FnOnce(&mut dyn Read) -> R) -> Result<Reply<R>, CallError> {
-        let call = self.link.call(SERVICE, "save", reference).lasting(TRANSFER_LIMIT);
+        let call = self.link.call(ENGINE, "save", reference).lasting(TRANSFER_LIMIT);
         // The stream says too late that there is no such image.
         finish(&call, self.docker.inspect_image(reference))?;
         let Some(handle) = self.link.handle() else {
@@ -358,7 +356,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` when the engine does not have it.
     pub fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<Reply<()>, CallError> {
-        let call = self.link.call(SERVICE, "tag", format!("{repository}:{tag}"));
+        let call = self.link.call(ENGINE, "tag", format!("{repository}:{tag}"));
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         finish(&call, self.docker.tag_image(image, Some(options)))?;
         Ok(call.reply(()))
@@ -369,7 +367,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` when the engine does not have it.
     pub fn untag(&self, reference: &str) -> Result<Reply<()>, CallError> {
-        let call = self.link.call(SERVICE, "rmi", reference);
+        let call = self.link.call(ENGINE, "rmi", reference);
         let options = RemoveImageOptionsBuilder::default().force(false).noprune(true).build();
         finish(&call, self.docker.remove_image(reference, Some(options), None))?;
         Ok(call.reply(()))
@@ -391,7 +389,7 @@ impl Engine {
     pub fn take_away(&self, made: &[String]) -> Vec<CallError> {
         let mut left = Vec::new();
         for name in made {
-            let call = self.link.call(SERVICE, "rmi", name.as_str());
+            let call = self.link.call(ENGINE, "rmi", name.as_str());
             let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
             // The steps of a build that failed may be those of another one.
             let may_be_in_use = !name.starts_with(OWN_NAME);
@@ -425,7 +423,7 @@ impl Engine {
         credentials: Option<&Credentials>,
     ) -> Result<Reply<Pushed>, CallError> {
         let reference = format!("{repository}:{tag}");
-        let call = self.link.call(SERVICE, "push", reference.as_str()).lasting(TRANSFER_LIMIT);
+        let call = self.link.call(ENGINE, "push", reference.as_str()).lasting(TRANSFER_LIMIT);
         let credentials = credentials.map(|c| DockerCredentials {
             username: Some(c.user.clone()),
             password: Some(c.password.clone()),

@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::engine::{Engine, SERVICE, named};
+use super::ENGINE;
+use super::engine::{Engine, named};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
 
 /// The first user id of a room; the image's own users are below.
@@ -173,7 +174,7 @@ impl Engine {
         // Each may need a room of its own.
         let rooms = u32::try_from(invocations.len() + 1).unwrap_or(u32::MAX);
         let most = ROOM_LIMIT.saturating_add(limits.of_room(1)).saturating_mul(rooms);
-        let call = self.link.call(SERVICE, "run", room.image).lasting(most);
+        let call = self.link.call(ENGINE, "run", room.image).lasting(most);
         call.sent();
         let of_call = uuid::Uuid::new_v4().to_string();
         let docker = &self.docker;
@@ -195,7 +196,7 @@ impl Engine {
         let invoked = match answer {
             Ok(invoked) => invoked,
             Err(error) => {
-                let clearing = self.link.call(SERVICE, "rm", room.image).lasting(ROOM_LIMIT);
+                let clearing = self.link.call(ENGINE, "rm", room.image).lasting(ROOM_LIMIT);
                 let cleared = clearing.within_limit(clear(docker, &of_call)).map_err(|error| error.to_string());
                 return Err(match cleared.and_then(|cleared| cleared.map_err(|error| error.to_string())) {
                     Ok(()) => error,

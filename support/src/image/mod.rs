@@ -29,6 +29,12 @@ pub use rehearsal::{RehearsalRegistry, RehearsalRegistryError};
 use crate::substrate::link::Link;
 use crate::substrate::reply::CallError;
 
+/// The engine's name in errors and sources of observations.
+pub(crate) const ENGINE: &str = "docker";
+
+/// The registry's.
+pub(crate) const REGISTRY: &str = "registry";
+
 /// The time that one call to the engine or the registry may take, unless it says otherwise.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 

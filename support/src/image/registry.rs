@@ -10,14 +10,12 @@ use oci_client::{ParseError, Reference};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::REGISTRY;
 use super::engine::Credentials;
 use crate::evidence::digest::sha256_hex;
 use crate::substrate::classify::with_causes;
 use crate::substrate::link::{Call, Link};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
-
-/// The service's name in errors and sources of observations.
-const SERVICE: &str = "registry";
 
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +142,7 @@ impl Registry {
         credentials: Option<&Credentials>,
     ) -> Result<Reply<Manifest>, CallError> {
         let target = format!("{}/{repository}:{tag}", self.address.host);
-        let call = self.link.call(SERVICE, "manifest", target.as_str());
+        let call = self.link.call(REGISTRY, "manifest", target.as_str());
         let reference: Reference = target.parse().map_err(|error: ParseError| {
             call.error(CallErrorKind::Refused, format!("{target} is no image's name: {error}"))
         })?;

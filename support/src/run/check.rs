@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::finding::{Basis, Control, Finding, Outcome};
 use super::observation::{Observations, Unreadable};
+use crate::image;
 use crate::substrate::reply::CallErrorKind;
 
 /// Why a check is not met.
@@ -266,6 +267,39 @@ fn unread(finding: &mut Finding, unreadable: Unreadable) {
 }
 
 fn next_after(service: &str, operation: &str, kind: CallErrorKind) -> String {
+    match service {
+        image::ENGINE => after_engine(operation, kind),
+        image::REGISTRY => after_registry(operation, kind),
+        _ => after_aws(service, operation, kind),
+    }
+}
+
+fn after_engine(operation: &str, kind: CallErrorKind) -> String {
+    match kind {
+        CallErrorKind::Denied => {
+            format!("allow `docker {operation}` to whoever runs the gate: the engine's socket, or the registry's login")
+        }
+        CallErrorKind::TimedOut | CallErrorKind::Unreachable => {
+            "see that `docker version` answers, and that DOCKER_HOST names that engine, then run the gate again"
+                .to_owned()
+        }
+        _ => format!("run `docker {operation}` by hand and read what it answers"),
+    }
+}
+
+fn after_registry(operation: &str, kind: CallErrorKind) -> String {
+    match kind {
+        CallErrorKind::Denied => format!("allow the {operation} to the login that `aws ecr get-login-password` gives"),
+        CallErrorKind::TimedOut | CallErrorKind::Unreachable => {
+            "see that the registry answers at `/v2/`, and that PHASEGATE_REGISTRY, where it is set, names it".to_owned()
+        }
+        _ => {
+            format!("ask the registry for the {operation} by hand, `docker manifest inspect`, and read what it answers")
+        }
+    }
+}
+
+fn after_aws(service: &str, operation: &str, kind: CallErrorKind) -> String {
     match kind {
         CallErrorKind::Denied => format!(
             "allow `{service} {operation}` to the identity that `aws sts get-caller-identity` shows, or use another"
@@ -377,6 +411,28 @@ mod tests {
         assert_eq!(finding.code, "PG-M9.A-count_named");
         assert!(finding.derived);
         assert_eq!(finding.observations.len(), 2);
+    }
+
+    /// What to do next is something that can be done: no service of AWS is called docker.
+    #[rstest]
+    #[case("iam", "get-role", CallErrorKind::NotFound, "run `aws iam get-role`")]
+    #[case("iam", "get-role", CallErrorKind::Denied, "aws sts get-caller-identity")]
+    #[case("docker", "run", CallErrorKind::Refused, "run `docker run`")]
+    #[case("docker", "run", CallErrorKind::Malformed, "run `docker run`")]
+    #[case("docker", "version", CallErrorKind::Unreachable, "DOCKER_HOST")]
+    #[case("docker", "push", CallErrorKind::Denied, "allow `docker push`")]
+    #[case("registry", "manifest", CallErrorKind::NotFound, "`docker manifest inspect`")]
+    #[case("registry", "manifest", CallErrorKind::TimedOut, "PHASEGATE_REGISTRY")]
+    #[case("registry", "manifest", CallErrorKind::Denied, "aws ecr get-login-password")]
+    fn what_failed_is_asked_again_where_it_can_be(
+        #[case] service: &str,
+        #[case] operation: &str,
+        #[case] kind: CallErrorKind,
+        #[case] says: &str,
+    ) {
+        let next = next_after(service, operation, kind);
+        assert!(next.contains(says), "{next}");
+        assert!(!next.contains("aws docker") && !next.contains("aws registry"), "{next}");
     }
 
     #[test]

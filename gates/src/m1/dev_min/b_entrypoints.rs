@@ -10,7 +10,7 @@ use support::run::finding::Basis;
 use support::run::lane::{Lane, Step, Stop};
 use support::run::publication::{Publication, durable_derived, non_secret_derived};
 
-use self::matrix::{CHECKER, COMPLETE, INVOCATIONS};
+use self::matrix::{AGREES, CHECKER, COMPLETE, INVOCATIONS};
 use self::smoke::{DRY, HELP, OUTPUT, Smoke};
 use super::{e_build_surface, files, source};
 
@@ -85,6 +85,7 @@ pub(super) fn lane() -> Lane {
             &COMPLETE as &dyn AnyCheck,
             &INVOCATIONS,
             &CHECKER,
+            &AGREES,
             &METHOD,
             &BUNDLE,
             &HELP,
@@ -94,7 +95,7 @@ pub(super) fn lane() -> Lane {
             &DURABLE,
         ])
         .requirement("matrix-complete", [COMPLETE.holds()])
-        .requirement("invocation-contract", [INVOCATIONS.holds(), CHECKER.holds(), BUNDLE.holds()])
+        .requirement("invocation-contract", [INVOCATIONS.holds(), CHECKER.holds(), AGREES.holds(), BUNDLE.holds()])
         .requirement("validation-method", [METHOD.holds(), HELP.holds(), HELP.refusal(), DRY.holds(), DRY.refusal()])
 }
 
@@ -105,7 +106,7 @@ pub(super) fn held() -> Vec<Proof> {
 
 /// What must be so before anything is built.
 pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
-    vec![&COMPLETE, &INVOCATIONS, &CHECKER, &METHOD, &BUNDLE]
+    vec![&COMPLETE, &INVOCATIONS, &CHECKER, &AGREES, &METHOD, &BUNDLE]
 }
 
 fn read_documents(run: &mut LaneRun<'_>) -> Step {
@@ -144,7 +145,7 @@ pub(super) fn matrix(run: &LaneRun<'_>) -> Result<Matrix, Stop> {
 
 fn publish(run: &mut LaneRun<'_>) -> Step {
     let Ok(smoke) = run.fact::<Smoke>("smoke") else { return Ok(()) };
-    let open = run.open_among(&[&COMPLETE, &INVOCATIONS, &CHECKER, &BUNDLE, &HELP, &DRY, &OUTPUT]);
+    let open = run.open_among(&[&COMPLETE, &INVOCATIONS, &CHECKER, &AGREES, &BUNDLE, &HELP, &DRY, &OUTPUT]);
     let body = smoke::file(run, &smoke, &open)?;
     files::publish(run, SMOKE, body, &["platform_run_id", "image_id", "rows", "verdict"])
 }

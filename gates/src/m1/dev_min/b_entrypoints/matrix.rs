@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
+use support::registry::HandleError;
 use support::run::check::Check;
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
@@ -22,8 +23,17 @@ pub(in crate::m1::dev_min) struct Matrix {
     pub rows: Vec<Row>,
     /// The entrypoint handles of the registry.
     pub registry: BTreeSet<String>,
+    /// What the registry itself pins for such a handle, where it does, with the place that says so.
+    pub pinned: BTreeMap<String, Pinned>,
     /// How many services the registry names for each grouped handle.
     pub services: BTreeMap<String, usize>,
+}
+
+/// A command that the registry pins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::m1::dev_min) struct Pinned {
+    pub command: String,
+    pub origin: String,
 }
 
 /// The services that start by one handle together, by how their handles begin.
@@ -155,6 +165,45 @@ pub(super) static CHECKER: Check<Matrix> = Check::<Matrix>::derived(
 .basis(Basis::Documented)
 .next("name fraud_detection.oracle_store.cli in the row of ENTRYPOINT_ORACLE_CHECKER");
 
+pub(super) static AGREES: Check<Matrix> = Check::<Matrix>::derived(
+    "matrix.agrees",
+    "entrypoint_conflict",
+    &["matrix"],
+    |matrix| {
+        for row in &matrix.rows {
+            let Some(Pinned { command, origin }) = matrix.pinned.get(&row.handle) else { continue };
+            let invocation = row.invocation.join(" ");
+            ensure!(
+                *command == invocation,
+                "line {}: {} is `{invocation}`, and `{command}` in {origin}",
+                row.line,
+                row.handle
+            );
+        }
+        ensure!(!matrix.rows.is_empty(), "M1.B has no entrypoint matrix");
+        Ok(format!("the registry pins {} of the invocations, and no other than the matrix", matrix.pinned.len()))
+    },
+    |matrix| {
+        let pinned = Pinned { command: "doctored".to_owned(), origin: "doctored".to_owned() };
+        matrix.pinned = matrix.rows.iter().map(|row| (row.handle.clone(), pinned.clone())).collect();
+    },
+)
+.basis(Basis::Documented)
+.next("let the registry declare the handle without a value, or correct the one of the two that is wrong");
+
+/// What the registry pins for its entrypoint handles. One without a value is the matrix's to fill.
+fn pinned(run: &LaneRun<'_>, registry: &BTreeSet<String>) -> BTreeMap<String, Pinned> {
+    let pinned = |name: &String| match run.handles().resolve(name) {
+        Ok(resolved) => {
+            let command = resolved.value.as_str().map_or_else(|| resolved.value.to_string(), str::to_owned);
+            Some((name.clone(), Pinned { command, origin: resolved.origin }))
+        }
+        Err(HandleError::Bare { .. } | HandleError::Missing { .. }) => None,
+        Err(error) => Some((name.clone(), Pinned { command: "-".to_owned(), origin: error.to_string() })),
+    };
+    registry.iter().filter_map(pinned).collect()
+}
+
 pub(super) fn observe(run: &mut LaneRun<'_>) -> Result<Matrix, Stop> {
     let rows = run
         .plan()
@@ -172,7 +221,8 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Result<Matrix, Stop> {
         .collect();
     let definitions = &run.handles().registry().definitions;
     let registry = definitions.iter().map(|d| d.name.clone()).filter(|name| name.starts_with(PREFIX)).collect();
-    let matrix = Matrix { rows, registry, services: services(run) };
+    let pinned = pinned(run, &registry);
+    let matrix = Matrix { rows, registry, pinned, services: services(run) };
     run.observe("matrix", "the matrix of M1.B; section 6.5 of the registry", &matrix)?;
     Ok(matrix)
 }

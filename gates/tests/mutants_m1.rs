@@ -1,0 +1,40 @@
+//! Every value that M1 could read, changed once and taken out once. It needs a container engine, so it runs only when it is named.
+//!
+//! Without a variable a sample is played; `PHASEGATE_MUTANTS=all` plays everything, `PHASEGATE_MUTANTS=<number>` the sample of another seed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test with a harness of its own: what is wrong with a mutant must fail, and the share is what the run is for"
+)]
+
+use std::process::ExitCode;
+
+#[expect(dead_code, reason = "drills use more of it")]
+#[path = "drills/mod.rs"]
+mod kit;
+#[path = "drills/mutant.rs"]
+mod mutant;
+#[path = "drills/mutation.rs"]
+mod mutation;
+
+use mutation::Extent;
+
+/// The seed of the sample that is always played.
+const SEED: u64 = 1;
+
+/// How many of the mutants that must be held are in a sample: each is a whole gate.
+const SAMPLE: usize = 24;
+
+fn main() -> ExitCode {
+    let extent = match std::env::var("PHASEGATE_MUTANTS").ok().filter(|value| !value.is_empty()).as_deref() {
+        None => Extent::Sample { seed: SEED, most: SAMPLE },
+        Some("all") => Extent::All,
+        Some(seed) => Extent::Sample {
+            seed: seed.parse().unwrap_or_else(|_| panic!("PHASEGATE_MUTANTS=`{seed}` is neither `all` nor a number")),
+            most: SAMPLE,
+        },
+    };
+    mutation::main(&gates::m1::gates().unwrap(), &["registry", "world"], extent)
+}
