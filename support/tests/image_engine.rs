@@ -45,11 +45,15 @@ struct Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        match self.images.engine().untag(&self.reference) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind, CallErrorKind::NotFound, "{error}"),
+        let untagged = self.images.engine().untag(&self.reference).map(drop).or_else(|error| match error.kind {
+            CallErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        });
+        let left = self.images.engine().tidy();
+        // A second panic would end all tests at once.
+        if !std::thread::panicking() {
+            assert_eq!((untagged, left), (Ok(()), Vec::new()));
         }
-        assert_eq!(self.images.engine().tidy(), []);
     }
 }
 
@@ -199,6 +203,15 @@ fn invocations_come_back_in_their_order_with_what_they_said() {
     assert_eq!(done[3].stdout, "green /phasegate/rows/3\n");
 }
 
+/// Whether a container of the image runs.
+fn runs(image: &str) -> bool {
+    let of_image = format!("ancestor={image}");
+    let words = ["ps", "--quiet", "--no-trunc", "--filter", &of_image, "--filter", "status=running"];
+    let said = Command::new("docker").args(words).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    !said.stdout.is_empty()
+}
+
 /// Another build of the engine may stand on the same layers: what is in use goes when its user has ended.
 #[test]
 fn what_is_in_use_for_a_while_goes_all_the_same() {
@@ -210,15 +223,18 @@ fn what_is_in_use_for_a_while_goes_all_the_same() {
             let room = Room { image: &image, python: "python", files: &tar(&[]) };
             let waits = Invocation {
                 name: "waits".to_owned(),
-                argv: ["python", "-c", "import time; time.sleep(3)"].map(str::to_owned).to_vec(),
+                argv: ["python", "-c", "import time; time.sleep(4)"].map(str::to_owned).to_vec(),
                 env: BTreeMap::new(),
                 listens: false,
             };
             images.engine().invoke(&room, &[waits], &Limits::default()).unwrap().value
         }
     });
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    assert!(!user.is_finished());
+    let until = Instant::now() + Duration::from_secs(60);
+    while !runs(&made.id) {
+        assert!(Instant::now() < until && !user.is_finished(), "no container of the image came up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     made.images.engine().untag(&made.reference).unwrap();
     assert_eq!(made.images.engine().tidy(), []);
     assert!(user.join().unwrap().iter().all(|invoked| code(invoked) == 0));
@@ -231,35 +247,62 @@ fn what_is_in_use_for_a_while_goes_all_the_same() {
 fn invocations_share_nothing_that_can_be_written() {
     let made = made("apart");
     let writes = |path: &str| format!("open('{path}', 'w').write('x')");
+    let others = "import os, time\nothers = []\nuntil = time.monotonic() + 20\n\
+        while not others and time.monotonic() < until:\n    \
+        others = [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())]\n\
+        assert others, 'nobody else is there'\nos.kill(others[0], 9)";
     let refused = [
-        writes("/tmp/x"),
-        writes("/hello.txt"),
-        writes("/dev/shm/x"),
-        writes("/phasegate/bundle/profile.json"),
-        writes("/phasegate/rows/0/x"),
-        "import os; os.listdir('/phasegate/rows/0')".to_owned(),
-        "import os; os.kill(1, 9)".to_owned(),
-        "import os; os.kill(-1, 9); raise SystemExit(1)".to_owned(),
-        "import os; os.setuid(0)".to_owned(),
-        "import os; os.setgid(0)".to_owned(),
-        "import os; os.setgroups([0])".to_owned(),
-        writes("/proc/1/fd/1"),
-        "open('/proc/1/environ').read(1)".to_owned(),
-        // What else runs there is another user's.
-        "import os; [os.kill(int(p), 0) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]"
-            .to_owned(),
-        "import os, sys; s = open('/proc/self/status').read(); sys.exit('CapEff:\\t0000000000000000' in s)".to_owned(),
-        "import socket; socket.create_connection(('127.0.0.1', 1), 2)".to_owned(),
-        "import socket; socket.create_connection(('192.0.2.1', 80), 2)".to_owned(),
+        (writes("/tmp/x"), "Read-only file system"),
+        (writes("/hello.txt"), "Read-only file system"),
+        (writes("/dev/shm/x"), "No such file or directory"),
+        (writes("/dev/mqueue/x"), "Read-only file system"),
+        (writes("/phasegate/bundle/profile.json"), "Permission denied"),
+        (writes("/phasegate/rows/0/x"), "Permission denied"),
+        ("import os; os.listdir('/phasegate/rows/0')".to_owned(), "Permission denied"),
+        ("import os; os.kill(1, 9)".to_owned(), "Operation not permitted"),
+        (others.to_owned(), "Operation not permitted"),
+        ("import os; os.kill(-1, 9); raise SystemExit('alone')".to_owned(), "alone"),
+        ("import os; os.setuid(0)".to_owned(), "Operation not permitted"),
+        ("import os; os.setgid(0)".to_owned(), "Operation not permitted"),
+        ("import os; os.setgroups([0])".to_owned(), "Operation not permitted"),
+        (writes("/proc/1/fd/1"), "Permission denied"),
+        ("open('/proc/1/environ').read(1)".to_owned(), "Permission denied"),
+        ("import socket; socket.create_connection(('127.0.0.1', 1), 2)".to_owned(), "Connection refused"),
+        ("import socket; socket.create_connection(('192.0.2.1', 80), 2)".to_owned(), "Network is unreachable"),
+        ("raise SystemExit(open('/proc/self/status').read())".to_owned(), "CapEff:\t0000000000000000"),
+        ("import os; raise SystemExit(str(os.getgroups()))".to_owned(), "[]"),
     ];
-    let mut scripts = vec!["import os; open(os.environ['TMPDIR'] + '/own', 'w').write('x')".to_owned()];
-    scripts.extend(refused);
-    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    let own = "import os, time; open(os.environ['TMPDIR'] + '/own', 'w').write('x'); time.sleep(8)";
+    let scripts: Vec<&str> = std::iter::once(own).chain(refused.iter().map(|(script, _)| script.as_str())).collect();
     let done = run(&made, &scripts, &Limits::default());
     assert_eq!(code(&done[0]), 0, "{:?}", done[0]);
-    for invoked in &done[1..] {
+    for (invoked, (_, says)) in done[1..].iter().zip(&refused) {
         assert_eq!(code(invoked), 1, "{}: {}", invoked.name, invoked.stderr);
+        assert!(invoked.stderr.contains(says), "{}: {}", invoked.name, invoked.stderr);
     }
+}
+
+/// The engine runs an image's health check as the room's first user: it is switched off.
+#[test]
+fn an_image_s_health_check_does_not_run_in_a_room() {
+    let made = made_by("healthcheck", "HEALTHCHECK --interval=1s CMD echo forged > /proc/1/fd/1\n");
+    let done = run(&made, &["import time; time.sleep(4)"], &Limits::default());
+    assert_eq!(code(&done[0]), 0, "{done:?}");
+}
+
+/// What multiplies faster than it can be counted is ended all the same, and only its own command is late.
+#[test]
+fn a_command_that_multiplies_is_ended() {
+    let made = made("multiplies");
+    let limits = Limits { seconds: 5, ..Limits::default() };
+    let multiplies = "import os\nwhile True:\n    try:\n        if os.fork():\n            os._exit(0)\n    except OSError:\n        pass";
+    let lasts = "import os, time\nif os.fork() == 0:\n    while True:\n        if os.fork():\n            os._exit(0)\ntime.sleep(60)";
+    let begun = Instant::now();
+    let done = run(&made, &[multiplies, lasts, "print('done')"], &limits);
+    assert_eq!(code(&done[0]), 0, "{done:?}");
+    assert_eq!(done[1].ended, Ended::TimedOut { seconds: 5 }, "{done:?}");
+    assert_eq!(code(&done[2]), 0, "{done:?}");
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -306,7 +349,8 @@ fn an_image_without_the_program_starts_nothing_and_says_so() {
 #[test]
 fn an_invocation_has_the_variables_that_it_is_given_and_no_other() {
     let made = made("variables");
-    let print = "import os; print(os.environ.get('DB_USER'), 'DB_PASSWORD' in os.environ)";
+    // As the kernel has it: Python adds variables for itself.
+    let print = "print('\\n'.join(sorted(open('/proc/self/environ').read().split('\\0'))))";
     let argv = ["python", "-c", print].map(str::to_owned).to_vec();
     let with = |env: &[(&str, &str)]| Invocation {
         name: "x".to_owned(),
@@ -317,8 +361,15 @@ fn an_invocation_has_the_variables_that_it_is_given_and_no_other() {
     let room = Room { image: &made.id, python: "python", files: &tar(&[]) };
     let invocations = [with(&[("DB_USER", "made-up")]), with(&[("DB_USER", "")]), with(&[])];
     let done = made.images.engine().invoke(&room, &invocations, &Limits::default()).unwrap().value;
-    let said: Vec<&str> = done.iter().map(|invoked| invoked.stdout.trim_end()).collect();
-    assert_eq!(said, ["made-up False", " False", "None False"]);
+    for (at, (invoked, user)) in done.iter().zip([Some("made-up"), Some(""), None]).enumerate() {
+        let mut said: Vec<(&str, &str)> = invoked.stdout.lines().filter_map(|line| line.split_once('=')).collect();
+        said.retain(|(name, _)| !["HOSTNAME", "PATH"].contains(name));
+        let folder = format!("/phasegate/rows/{at}");
+        let own = [("COLOUR", "green"), ("HOME", folder.as_str()), ("TMPDIR", folder.as_str())];
+        let mut wanted: Vec<(&str, &str)> = own.into_iter().chain(user.map(|user| ("DB_USER", user))).collect();
+        wanted.sort_unstable();
+        assert_eq!(said, wanted);
+    }
 }
 
 /// A command that closes its output and goes on has not ended.

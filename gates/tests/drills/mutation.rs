@@ -12,7 +12,7 @@ use regex::Regex;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use support::run::lane::Phase;
-use support::run::outcome::Verdict;
+use support::run::outcome::{PhaseOutcome, Verdict};
 
 use super::kit::rig::{self, Stage};
 use super::mutant::{self, Mutant};
@@ -244,5 +244,20 @@ fn advances(gates: &[Phase], phase: &Phase, group: &[&Mutant]) -> Result<bool, S
         mutant.apply(&stage)?;
     }
     let played = stage.play(gates, &[])?;
+    if let Ok(outcome) = &played.outcome
+        && let Some(accident) = accident(outcome)
+    {
+        return Err(format!("the engine or the registry failed, and not the value: {accident}"));
+    }
     Ok(played.outcome.is_ok_and(|outcome| outcome.decision.verdict == Verdict::Advance))
+}
+
+/// What kept a gate from asking its engine or registry; a mutant that was not asked was not held.
+fn accident(outcome: &PhaseOutcome) -> Option<&str> {
+    const SAYS: [&str; 4] = ["timed out", "unreachable", "the room ", "can be started"];
+    let failed = |why: &str| {
+        let of_engine = ["docker ", "registry ", "the room ", "no container"].iter().any(|word| why.contains(word));
+        of_engine && SAYS.iter().any(|word| why.contains(word))
+    };
+    outcome.findings.iter().map(|finding| finding.why.as_str()).find(|why| failed(why))
 }

@@ -80,11 +80,29 @@ fn of_many_gates_in_one_second_each_run_has_one() {
                 assert!(!version.delete_marker, "{version:?}");
                 *versions.entry(version.key.as_str()).or_default() += 1;
             }
-            assert!(versions.values().all(|count| *count == 1), "{versions:#?}");
+            let twice: Vec<&str> = versions.iter().filter(|(_, count)| **count > 1).map(|(key, _)| *key).collect();
+            // A server whose precondition is known to race has let two in at once; nothing of a run may come of it.
+            if deviates("s3.race.one_winner_in_each_of_200_rounds") {
+                eprintln!("objects with two winners: {twice:?}");
+                assert!(twice.iter().all(|key| !key.starts_with("evidence/runs/")), "{twice:?}");
+            } else {
+                assert_eq!(twice, [""; 0], "no object has a second version");
+            }
             pinned(versions.keys().copied())
         }
     };
     assert_eq!(pinned, winners, "each run.json has exactly one gate that pinned it");
+}
+
+/// Whether the server at hand is listed as one that does not keep this assertion of the contract.
+fn deviates(assertion: &str) -> bool {
+    let server = std::env::var("PHASEGATE_CONTRACT_SERVER").unwrap_or_default();
+    let text = std::fs::read_to_string(workspace().join("support/tests/substrate_deviations.toml")).unwrap();
+    let listed: toml::Table = toml::from_str(&text).unwrap();
+    let is = |row: &toml::Value, field: &str, value: &str| row.get(field).and_then(toml::Value::as_str) == Some(value);
+    let rows = listed["deviation"].as_array().unwrap();
+    assert!(rows.iter().any(|row| is(row, "assertion", assertion)), "nothing deviates from {assertion} any more");
+    rows.iter().any(|row| is(row, "server", &server) && is(row, "assertion", assertion))
 }
 
 fn pinned<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<String> {

@@ -305,20 +305,22 @@ impl Engine {
                 |error: layers::LayersError| self.link.call(ENGINE, "save", image).malformed(error.to_string());
             Ok(Reply { value: read.value.map_err(unread)?, request_id: read.request_id, attempts: read.attempts })
         };
-        self.once("scan", image, wanted, ask)
+        self.once("scan", image, wanted, |_| true, ask)
     }
 
-    /// What `ask` comes to, or came to in an earlier gate that asked the same of the same image.
+    /// What `ask` comes to, or came to in an earlier gate that asked the same of the same image. What does not last is not remembered: an
+    /// accident is no property of an image.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         operation: &str,
         image: &str,
         question: impl Serialize,
+        lasts: impl FnOnce(&T) -> bool,
         ask: impl FnOnce() -> Result<Reply<T>, CallError>,
     ) -> Result<Reply<T>, CallError> {
         let names_its_content = image.starts_with("sha256:");
         match (&self.memory, serde_json::to_string(&(operation, image, question))) {
-            (Some(memory), Ok(question)) if names_its_content => memory.once(question, ask),
+            (Some(memory), Ok(question)) if names_its_content => memory.once(question, lasts, ask),
             _ => ask(),
         }
     }
@@ -389,12 +391,12 @@ impl Engine {
     pub fn take_away(&self, made: &[String]) -> Vec<CallError> {
         let mut left = Vec::new();
         for name in made {
-            let call = self.link.call(ENGINE, "rmi", name.as_str());
             let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
             // The steps of a build that failed may be those of another one.
             let may_be_in_use = !name.starts_with(OWN_NAME);
             let until = std::time::Instant::now() + IN_USE_LIMIT;
             let removed = loop {
+                let call = self.link.call(ENGINE, "rmi", name.as_str());
                 match finish(&call, self.docker.remove_image(name, Some(options.clone()), None)) {
                     Err(error) if in_use(&error) && !may_be_in_use && std::time::Instant::now() < until => {
                         std::thread::sleep(ASK_AGAIN);

@@ -2,20 +2,24 @@
 //!
 //! A container costs more to start than a command in it, and even a command that the engine itself starts in a container costs more than
 //! the command. So a [`Room`] is one container for several invocations, and its first process, `room.py`, starts them: each as a user of
-//! its own, with a folder in memory and limits of its own. Nothing else in the room can be written: the image's files are read-only,
-//! there is no shared memory, no network but loopback, and no variable beyond the image's own and those that an invocation is given. The
+//! its own, with a folder in memory and limits of its own. No other file in the room can be written: the image's are read-only, and there
+//! is no shared memory, no network but loopback, and no variable beyond the image's own and those that an invocation is given. The
 //! first process may become those users and end what they run, and has no other capability; they have none. Who may listen on loopback
-//! gets a room to itself; so does every invocation of an image with volumes, which all could write.
+//! gets a room to itself; so does every invocation of an image with volumes, which all could write. What is left between the others are
+//! names of the kernel that no image's entrypoint should need: semaphores and sockets without a file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use bytes::Bytes;
@@ -28,8 +32,12 @@ use super::ENGINE;
 use super::engine::{Engine, named};
 use crate::substrate::reply::{CallError, CallErrorKind, Reply};
 
-/// The first user id of a room; the image's own users are below.
+/// Where the user ids of rooms begin; the image's own users are below.
 const FIRST_USER: usize = 20_000;
+
+/// How many user ids a call has for itself, and how many calls have some: the engine's host counts the processes of a user over all
+/// containers.
+const USERS: (usize, usize) = (1_000, 40);
 
 /// Where the folders of the invocations are.
 const FOLDERS: &str = "/phasegate/rows";
@@ -76,9 +84,9 @@ pub struct Invocation {
 pub struct Limits {
     /// Wall time of one invocation, in seconds.
     pub seconds: u64,
-    /// Memory of one invocation, in bytes.
+    /// Memory of each process, in bytes; of all together, so much for each that runs side by side.
     pub memory: i64,
-    /// Processes and threads of one invocation.
+    /// Processes and threads of one invocation's user.
     pub processes: i64,
     /// How much of each output is kept, in bytes.
     pub output: usize,
@@ -162,7 +170,8 @@ impl Engine {
     ) -> Result<Reply<Vec<Invoked>>, CallError> {
         let files = hex::encode(Sha256::digest(room.files));
         let question = (room.python, &files, invocations, limits);
-        self.once("run", room.image, question, || self.invoke_now(room, invocations, limits))
+        let by_themselves = |all: &Vec<Invoked>| all.iter().all(|one| matches!(one.ended, Ended::Exited { .. }));
+        self.once("run", room.image, question, by_themselves, || self.invoke_now(room, invocations, limits))
     }
 
     fn invoke_now(
@@ -176,12 +185,12 @@ impl Engine {
         let most = ROOM_LIMIT.saturating_add(limits.of_room(1)).saturating_mul(rooms);
         let call = self.link.call(ENGINE, "run", room.image).lasting(most);
         call.sent();
-        let of_call = uuid::Uuid::new_v4().to_string();
+        let of_call = OfCall::new();
         let docker = &self.docker;
         let answer = call.within_limit(async {
             let rooms = into_rooms(invocations, has_volumes(docker, room.image).await?);
             let done: Vec<_> = futures::stream::iter(rooms)
-                .map(|numbers| in_room(docker, room, invocations, numbers, limits, &of_call))
+                .map(|numbers| in_room(docker, room, invocations, numbers, limits, of_call))
                 .buffer_unordered(limits.at_once.max(1))
                 .collect()
                 .await;
@@ -197,13 +206,13 @@ impl Engine {
             Ok(invoked) => invoked,
             Err(error) => {
                 let clearing = self.link.call(ENGINE, "rm", room.image).lasting(ROOM_LIMIT);
-                let cleared = clearing.within_limit(clear(docker, &of_call)).map_err(|error| error.to_string());
+                let cleared = clearing.within_limit(clear(docker, of_call)).map_err(|error| error.to_string());
                 return Err(match cleared.and_then(|cleared| cleared.map_err(|error| error.to_string())) {
                     Ok(()) => error,
                     Err(why) => {
                         let message = format!(
-                            "{}; and what it left stays ({why}): `docker rm` what bears the label {OF_CALL}={of_call}",
-                            error.message
+                            "{}; and what it left stays ({why}): `docker rm` what bears the label {OF_CALL}={}",
+                            error.message, of_call.label
                         );
                         CallError { message, ..error }
                     }
@@ -217,6 +226,25 @@ impl Engine {
     }
 }
 
+/// What tells the rooms of one call from those of others.
+#[derive(Debug, Clone, Copy)]
+struct OfCall {
+    label: uuid::Uuid,
+}
+
+impl OfCall {
+    fn new() -> Self {
+        Self { label: uuid::Uuid::new_v4() }
+    }
+
+    /// The user of an invocation.
+    fn user(self, at: usize) -> usize {
+        let (users, calls) = USERS;
+        let (_, low) = self.label.as_u64_pair();
+        FIRST_USER + users * usize::try_from(low % calls as u64).unwrap_or(0) + at
+    }
+}
+
 /// Whether the image has volumes: folders that everyone in a container may write, read-only as the rest is.
 async fn has_volumes(docker: &Docker, image: &str) -> Result<bool, Error> {
     let config = docker.inspect_image(image).await?.config.unwrap_or_default();
@@ -224,8 +252,8 @@ async fn has_volumes(docker: &Docker, image: &str) -> Result<bool, Error> {
 }
 
 /// Removes the containers of one call.
-async fn clear(docker: &Docker, of_call: &str) -> Result<(), Error> {
-    let label = HashMap::from([("label".to_owned(), vec![format!("{OF_CALL}={of_call}")])]);
+async fn clear(docker: &Docker, of_call: OfCall) -> Result<(), Error> {
+    let label = HashMap::from([("label".to_owned(), vec![format!("{OF_CALL}={}", of_call.label)])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&label).build();
     for container in docker.list_containers(Some(options)).await? {
         remove(docker, &container.id.unwrap_or_default()).await?;
@@ -256,13 +284,14 @@ async fn in_room(
     invocations: &[Invocation],
     numbers: Vec<usize>,
     limits: &Limits,
-    of_call: &str,
+    of_call: OfCall,
 ) -> Result<Vec<(usize, Invoked)>, Error> {
     let options = CreateContainerOptionsBuilder::default().build();
     let container = docker.create_container(Some(options), body(room, &numbers, limits, of_call)).await?.id;
-    let said = said_in(docker, &container, room, invocations, &numbers, limits).await;
+    let mut said = SaidInRoom::default();
+    let talked = talk(docker, &container, room, told(invocations, &numbers, limits, of_call), limits, &mut said).await;
     let removed = remove(docker, &container).await;
-    let said = said?;
+    talked?;
     removed?;
     Ok(numbers.iter().filter_map(|at| Some((*at, said.of(*at, invocations.get(*at)?)))).collect())
 }
@@ -291,9 +320,10 @@ struct Report {
 }
 
 impl SaidInRoom {
-    /// Takes what the room said, line by line; what comes after a line that cannot be read counts no more.
+    /// Takes what the room said, line by line; what comes after a line that cannot be read counts no more. The last line may have been
+    /// cut off in the middle.
     fn take(&mut self, stdout: &[u8]) {
-        for line in String::from_utf8_lossy(stdout).lines() {
+        for line in String::from_utf8_lossy(stdout).split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match serde_json::from_str::<Report>(line) {
                 Ok(report) if !self.reports.contains_key(&report.at) => {
                     self.reports.insert(report.at, report);
@@ -320,29 +350,30 @@ impl SaidInRoom {
     }
 }
 
-async fn said_in(
+/// Tells a room what to carry out, and hears what came of it.
+async fn talk(
     docker: &Docker,
     container: &str,
     room: &Room<'_>,
-    invocations: &[Invocation],
-    numbers: &[usize],
+    told: Told<'_>,
     limits: &Limits,
-) -> Result<SaidInRoom, Error> {
+    said: &mut SaidInRoom,
+) -> Result<(), Error> {
     let to = UploadToContainerOptionsBuilder::default().path(FILES).build();
     docker.upload_to_container(container, Some(to), body_full(Bytes::copy_from_slice(room.files))).await?;
     let attach = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
     let AttachContainerResults { mut output, mut input } = docker.attach_container(container, Some(attach)).await?;
     if let Err(error) = docker.start_container(container, None::<StartContainerOptions>).await {
         let Error::DockerResponseServerError { message, .. } = error else { return Err(error) };
-        let why = format!("no container of the image can be started: {message}");
-        return Ok(SaidInRoom { why, ..SaidInRoom::default() });
+        said.why = format!("no container of the image can be started: {message}");
+        return Ok(());
     }
-    let talk = async {
-        let mut told = serde_json::to_vec(&told(invocations, numbers, limits))?;
-        told.push(b'\n');
+    let mut order = serde_json::to_vec(&told)?;
+    order.push(b'\n');
+    let (mut stdout, mut stderr) = (Vec::new(), Kept::of(KEPT_OF_ROOM));
+    let hear = async {
         // A room that has ended already says why by itself.
-        let heard = input.write_all(&told).await.and(input.flush().await);
-        let (mut stdout, mut stderr) = (Vec::new(), Kept::of(KEPT_OF_ROOM));
+        let heard = input.write_all(&order).await.and(input.flush().await);
         while let Some(part) = output.next().await {
             match part? {
                 LogOutput::StdErr { message } => stderr.take(&message),
@@ -351,18 +382,28 @@ async fn said_in(
                 }
             }
         }
-        let why = match heard {
-            Ok(()) => format!("the room ended before it: {}", stderr.text().trim_end()),
-            Err(error) => format!("the room does not listen: {error}: {}", stderr.text().trim_end()),
-        };
-        let mut said = SaidInRoom { why, ..SaidInRoom::default() };
-        said.take(&stdout);
-        Ok::<_, Error>(said)
+        Ok::<_, Error>(heard)
     };
-    match tokio::time::timeout(limits.of_room(numbers.len()), talk).await {
-        Ok(said) => said,
-        Err(_) => Ok(SaidInRoom { why: "the room came to no end".to_owned(), ..SaidInRoom::default() }),
+    said.why = match tokio::time::timeout(limits.of_room(told.commands.len()), hear).await {
+        Err(_) => "the room did not come to its end in time".to_owned(),
+        Ok(heard) => match heard? {
+            Err(error) => format!("the room does not listen: {error}"),
+            Ok(()) => format!("the room ended before it, {}", how_it_ended(docker, container).await?),
+        },
+    };
+    if !stderr.bytes.is_empty() {
+        said.why = format!("{}: {}", said.why, stderr.text().trim_end());
     }
+    said.take(&stdout);
+    Ok(())
+}
+
+/// How a container ended, for messages.
+async fn how_it_ended(docker: &Docker, container: &str) -> Result<String, Error> {
+    let state = docker.inspect_container(container, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+    let code = state.exit_code.map_or_else(|| "no code".to_owned(), |code| format!("code {code}"));
+    let memory = if state.oom_killed == Some(true) { ", for want of memory" } else { "" };
+    Ok(format!("with {code}{memory}"))
 }
 
 /// What the first process of a room is told.
@@ -382,13 +423,13 @@ struct Command<'a> {
     env: BTreeMap<String, String>,
 }
 
-fn told<'a>(invocations: &'a [Invocation], numbers: &'a [usize], limits: &Limits) -> Told<'a> {
+fn told<'a>(invocations: &'a [Invocation], numbers: &[usize], limits: &Limits, of_call: OfCall) -> Told<'a> {
     let command = |at: &usize| {
         let invocation = invocations.get(*at)?;
         let folder = format!("{FOLDERS}/{at}");
         let mut env = BTreeMap::from([("HOME".to_owned(), folder.clone()), ("TMPDIR".to_owned(), folder)]);
         env.extend(invocation.env.clone());
-        Some(Command { at: *at, user: FIRST_USER + at, argv: &invocation.argv, env })
+        Some(Command { at: *at, user: of_call.user(*at), argv: &invocation.argv, env })
     };
     Told {
         seconds: limits.seconds,
@@ -420,14 +461,14 @@ impl Kept {
 }
 
 /// A container for these invocations.
-fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> ContainerCreateBody {
+fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: OfCall) -> ContainerCreateBody {
     let folder = |at: &usize| {
-        let user = FIRST_USER + at;
+        let user = of_call.user(*at);
         (format!("{FOLDERS}/{at}"), format!("rw,nosuid,nodev,size=64m,mode=0700,uid={user},gid={user}"))
     };
+    let closed = |folder: &str| (folder.to_owned(), "ro,nosuid,nodev,noexec,size=4k".to_owned());
     let limit =
         |name: &str, value: i64| ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) };
-    let seconds = i64::try_from(limits.seconds).unwrap_or(i64::MAX);
     let at_once = i64::try_from(limits.at_once.max(1).min(numbers.len())).unwrap_or(1);
     let host = HostConfig {
         network_mode: Some("none".to_owned()),
@@ -436,19 +477,14 @@ fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> C
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(OF_FIRST_PROCESS.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        tmpfs: Some(numbers.iter().map(folder).collect::<HashMap<_, _>>()),
+        tmpfs: Some(numbers.iter().map(folder).chain([closed("/dev/mqueue")]).collect::<HashMap<_, _>>()),
         mounts: Some(vec![Mount {
             target: Some(FILES.to_owned()),
             typ: Some(MountType::VOLUME),
             ..Default::default()
         }]),
         // What one process may have is its own; the sum is what the engine can hold the container to.
-        ulimits: Some(vec![
-            limit("data", limits.memory),
-            limit("cpu", seconds),
-            limit("nproc", limits.processes),
-            limit("core", 0),
-        ]),
+        ulimits: Some(vec![limit("data", limits.memory), limit("nproc", limits.processes), limit("core", 0)]),
         memory: Some(limits.memory.saturating_mul(at_once + 1)),
         memory_swap: Some(limits.memory.saturating_mul(at_once + 1)),
         pids_limit: Some(limits.processes.saturating_mul(at_once + 1)),
@@ -467,9 +503,11 @@ fn body(room: &Room<'_>, numbers: &[usize], limits: &Limits, of_call: &str) -> C
         open_stdin: Some(true),
         stdin_once: Some(true),
         network_disabled: Some(true),
+        // The engine would run the image's own as the first process's user.
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         labels: Some(HashMap::from([
             (LABEL.to_owned(), "invocations".to_owned()),
-            (OF_CALL.to_owned(), of_call.to_owned()),
+            (OF_CALL.to_owned(), of_call.label.to_string()),
         ])),
         host_config: Some(host),
         ..Default::default()

@@ -29,10 +29,12 @@ struct Said {
 }
 
 impl Memory {
-    /// The answer to `question`, which is asked by `ask` when nobody has; who comes meanwhile waits for it. An error is kept for nobody.
+    /// The answer to `question`, which is asked by `ask` when nobody has; who comes meanwhile waits for it. An error, and what does not
+    /// last, is kept for nobody.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         question: String,
+        lasts: impl FnOnce(&T) -> bool,
         ask: impl FnOnce() -> Result<Reply<T>, CallError>,
     ) -> Result<Reply<T>, CallError> {
         let slot = {
@@ -46,11 +48,8 @@ impl Memory {
             return Ok(Reply { value, request_id: said.request_id.clone(), attempts: said.attempts });
         }
         let reply = ask()?;
-        *slot = serde_json::to_value(&reply.value).ok().map(|value| Said {
-            value,
-            request_id: reply.request_id.clone(),
-            attempts: reply.attempts,
-        });
+        let kept = if lasts(&reply.value) { serde_json::to_value(&reply.value).ok() } else { None };
+        *slot = kept.map(|value| Said { value, request_id: reply.request_id.clone(), attempts: reply.attempts });
         Ok(reply)
     }
 }
@@ -83,7 +82,10 @@ mod tests {
     fn a_question_is_asked_once_and_another_one_by_itself() {
         let (memory, asked) = (Memory::default(), AtomicU32::new(0));
         let ask = |question: &str| {
-            memory.once(question.to_owned(), || Ok(reply(asked.fetch_add(1, Ordering::SeqCst)))).unwrap().value
+            memory
+                .once(question.to_owned(), |_| true, || Ok(reply(asked.fetch_add(1, Ordering::SeqCst))))
+                .unwrap()
+                .value
         };
         std::thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(|| ask("a"))).collect();
@@ -93,9 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_asked_again() {
+    fn an_error_and_an_accident_are_asked_again() {
         let memory = Memory::default();
-        assert!(memory.once::<u32>("a".to_owned(), || Err(error())).is_err());
-        assert_eq!(memory.once("a".to_owned(), || Ok(reply(7))).unwrap().value, 7);
+        assert!(memory.once::<u32>("a".to_owned(), |_| true, || Err(error())).is_err());
+        assert_eq!(memory.once("a".to_owned(), |_| false, || Ok(reply(7))).unwrap().value, 7);
+        assert_eq!(memory.once("a".to_owned(), |_| true, || Ok(reply(8))).unwrap().value, 8);
+        assert_eq!(memory.once("a".to_owned(), |_| true, || Ok(reply(9))).unwrap().value, 8);
     }
 }

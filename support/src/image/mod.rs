@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] builds, inspects and runs images by Docker's API; a [`Registry`] is the OCI registry that they are pushed to. Like
 //! the calls to AWS theirs are synchronous, under a time limit, and fail with a [`crate::substrate::reply::CallError`] that has a name.
-//! Containers are made for one invocation each and removed again; nothing that an engine or a registry already holds is changed (law 3).
+//! Containers are made for one call each and removed again; nothing that an engine or a registry already holds is changed (law 3).
 
 mod context;
 pub mod dockerfile;

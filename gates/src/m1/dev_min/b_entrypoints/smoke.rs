@@ -118,7 +118,7 @@ pub(super) static HELP: Check<Smoke> = Check::<Smoke>::derived(
         }
     },
 )
-.next("make the module importable and its help independent of secrets and of the network, in the image");
+.next("make the module importable and its help independent of secrets and of the network, in the image; where none was started, read what the engine says");
 
 pub(super) static DRY: Check<Smoke> = Check::<Smoke>::derived(
     "entrypoints.dry_run",
