@@ -126,9 +126,16 @@ struct AllowEntry {
     id: String,
     reason: String,
     key: Option<String>,
+    /// Whether it also holds for a literal whose name says that it is a secret.
+    #[serde(default = "also_named")]
+    named: bool,
     value: String,
     sample: Sample,
     near: Vec<String>,
+}
+
+fn also_named() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -186,6 +193,7 @@ struct Keyed {
 pub(super) struct Allow {
     pub(super) id: String,
     key: Option<Regex>,
+    named: bool,
     value: Regex,
     pub(super) sample: Sample,
     pub(super) near: Vec<String>,
@@ -312,11 +320,16 @@ impl RuleBook {
     pub(super) fn rule_of_named_value(&self, key: &str, value: &str) -> Option<&str> {
         let rule = self.rule_of_name(key)?;
         let counts = key.ends_with(['s', 'S']) && value.bytes().all(|byte| byte.is_ascii_digit());
-        (!value.is_empty() && !counts && !self.allows(Some(key), value)).then_some(rule)
+        let allowed = self.allowances_of(Some(key), value).any(|allow| allow.named);
+        (!value.is_empty() && !counts && !allowed).then_some(rule)
     }
 
     fn allows(&self, key: Option<&str>, value: &str) -> bool {
-        self.allowed.iter().any(|allow| {
+        self.allowances_of(key, value).next().is_some()
+    }
+
+    fn allowances_of<'a>(&'a self, key: Option<&'a str>, value: &'a str) -> impl Iterator<Item = &'a Allow> {
+        self.allowed.iter().filter(move |allow| {
             let of_this_key = match (&allow.key, key) {
                 (None, _) => true,
                 (Some(form), Some(key)) => form.is_match(key),
@@ -350,7 +363,7 @@ impl Allow {
     fn read(entry: AllowEntry) -> Result<Self, RuleFileError> {
         let key = entry.key.as_deref().map(|form| anchored_pattern(&entry.id, form)).transpose()?;
         let value = anchored_pattern(&entry.id, &entry.value)?;
-        Ok(Self { key, value, sample: entry.sample, near: entry.near, id: entry.id })
+        Ok(Self { key, named: entry.named, value, sample: entry.sample, near: entry.near, id: entry.id })
     }
 }
 

@@ -4,7 +4,7 @@ mod bundle;
 mod matrix;
 mod smoke;
 
-use support::run::check::{AnyCheck, Check, Proof};
+use support::run::check::{AnyCheck, Check, Proof, Unmet};
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
 use support::run::lane::{Lane, Step, Stop};
@@ -12,6 +12,7 @@ use support::run::publication::{Publication, durable_derived, non_secret_derived
 
 use self::matrix::{AGREES, CHECKER, COMPLETE, INVOCATIONS};
 use self::smoke::{DRY, HELP, OUTPUT, Smoke};
+use super::e_build_surface::Built;
 use super::{e_build_surface, files, source};
 
 pub(super) use self::bundle::Bundle;
@@ -61,6 +62,36 @@ static BUNDLE: Check<Method> = Check::<Method>::derived(
 )
 .next("add the option to the bundle's arguments.toml; PHASEGATE_BUNDLE names the bundle's folder");
 
+/// Tasks and this gate start what a row says: nothing stands before it, and it runs as a user that is there.
+static PLAIN_START: Check<Built> = Check::<Built>::derived(
+    "image.plain_start",
+    "image_start",
+    &["M1.E/built"],
+    |built| {
+        let Some(image) = &built.image else {
+            return Err(Unmet::blocked_by("PG-M1.E-build_failed", "there is no image"));
+        };
+        support::ensure!(
+            image.entrypoint.is_empty(),
+            "the image's ENTRYPOINT is `{}`: it would stand before each row's command, and no row was tried with it",
+            image.entrypoint.join(" ")
+        );
+        let numeric = image.user.split(':').all(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()));
+        support::ensure!(
+            image.user.is_empty() || numeric,
+            "the image's USER is `{}`, a name that only a start would show to be there",
+            image.user
+        );
+        Ok(format!("{} starts each row's command as it stands, as user `{}`", image.id, image.user))
+    },
+    |built| {
+        if let Some(image) = &mut built.image {
+            image.entrypoint = vec!["doctored".to_owned()];
+        }
+    },
+)
+.next("take ENTRYPOINT out of the Dockerfile (`ENTRYPOINT []` where the base has one), and give USER by its number");
+
 static DURABLE: Check<Publication> = durable_derived(
     "entrypoint_validation.durable",
     "evidence",
@@ -91,12 +122,16 @@ pub(super) fn lane() -> Lane {
             &HELP,
             &DRY,
             &OUTPUT,
+            &PLAIN_START,
             &NON_SECRET,
             &DURABLE,
         ])
         .requirement("matrix-complete", [COMPLETE.holds()])
         .requirement("invocation-contract", [INVOCATIONS.holds(), CHECKER.holds(), AGREES.holds(), BUNDLE.holds()])
-        .requirement("validation-method", [METHOD.holds(), HELP.holds(), HELP.refusal(), DRY.holds(), DRY.refusal()])
+        .requirement(
+            "validation-method",
+            [METHOD.holds(), HELP.holds(), HELP.refusal(), DRY.holds(), DRY.refusal(), PLAIN_START.holds()],
+        )
 }
 
 /// `entrypoints_answer`.
@@ -145,7 +180,8 @@ pub(super) fn matrix(run: &LaneRun<'_>) -> Result<Matrix, Stop> {
 
 fn publish(run: &mut LaneRun<'_>) -> Step {
     let Ok(smoke) = run.fact::<Smoke>("smoke") else { return Ok(()) };
-    let open = run.open_among(&[&COMPLETE, &INVOCATIONS, &CHECKER, &AGREES, &BUNDLE, &HELP, &DRY, &OUTPUT]);
+    let open =
+        run.open_among(&[&COMPLETE, &INVOCATIONS, &CHECKER, &AGREES, &BUNDLE, &HELP, &DRY, &OUTPUT, &PLAIN_START]);
     let body = smoke::file(run, &smoke, &open)?;
     files::publish(run, SMOKE, body, &["platform_run_id", "image_id", "rows", "verdict"])
 }

@@ -297,7 +297,7 @@ fn look(run: &LaneRun<'_>) -> Result<Contents, String> {
     let manifest = manifest(run);
     let unsent = unsent(&place, &context, manifest.as_ref())?;
     Ok(Contents {
-        into_image: into_image(&context, &dockerfile),
+        into_image: into_image(&context, &dockerfile, manifest.as_ref()),
         sent: context.entries().iter().map(|entry| (entry.path.clone(), entry.sha256.clone())).collect(),
         context_digest: context.digest().to_owned(),
         unseen: unseen(run, &place, &context),
@@ -338,8 +338,9 @@ fn unsent(place: &Place, context: &Context, manifest: Option<&Manifest>) -> Resu
     Ok(unsent)
 }
 
-/// The files that plain `COPY`s of the last stage take: an earlier stage's need not be in the image.
-fn into_image(context: &Context, dockerfile: &Dockerfile) -> Vec<(String, String)> {
+/// The files that the manifest includes, and those that plain `COPY`s of the last stage take: an earlier stage's other ones need not be in
+/// the image.
+fn into_image(context: &Context, dockerfile: &Dockerfile, manifest: Option<&Manifest>) -> Vec<(String, String)> {
     let last = dockerfile.stages.last().map_or(0, |stage| stage.line);
     let plain = |transfer: &&Transfer| {
         let as_it_is = transfer.flags.iter().all(|flag| flag.name != "exclude" && flag.name != "from");
@@ -353,9 +354,10 @@ fn into_image(context: &Context, dockerfile: &Dockerfile) -> Vec<(String, String
         })
         .collect();
     let is_taken = |path: &str| {
-        taken
-            .iter()
-            .any(|from| path == from || path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')))
+        manifest.is_some_and(|manifest| manifest.includes(path) && !ALWAYS_SENT.contains(&path))
+            || taken
+                .iter()
+                .any(|from| path == from || path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')))
     };
     let files = context.entries().iter().filter(|entry| entry.kind == Kind::File && is_taken(&entry.path));
     files.filter_map(|entry| Some((entry.path.clone(), entry.sha256.clone()?))).collect()

@@ -331,13 +331,19 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
         repositories: registry
             .definitions
             .iter()
-            .filter(|definition| definition.name.contains("ECR_REPO") && definition.name != REPOSITORY_URI)
+            .filter(|definition| names_a_repository(&definition.name) && definition.name != REPOSITORY_URI)
             .map(|definition| definition.name.clone())
             .collect(),
         handles,
     };
     let source = format!("{}, the plan's M1.A, the sources and the environment", run.documents().registry_path);
     run.observe("identity", &source, &identity)
+}
+
+/// Whether a handle is about a repository of ECR: `ECR_REPO_NAME`, `ECR_ORACLE_REPO_NAME`.
+fn names_a_repository(handle: &str) -> bool {
+    let has = |word: &str| handle.split('_').any(|part| part == word);
+    has("ECR") && (has("REPO") || has("REPOSITORY"))
 }
 
 /// The handles that M1.A's records name.

@@ -226,8 +226,9 @@ fn words(image: &ImageFacts, history: &[HistoryEntry], bundle: &Bundle) -> Words
         values
             .iter()
             .flat_map(|(name, value)| {
-                let hits = secrets::scan_json(&json!({ name: value }));
-                hits.into_iter().map(move |hit| format!("{name}: {}", hit.rule))
+                let hits = secrets::scan_json(&json!({ name: value })).into_iter().map(|hit| hit.rule);
+                let rules: BTreeSet<String> = hits.chain(secrets::rule_of_named_value(name, value)).collect();
+                rules.into_iter().map(move |rule| format!("{name}: {rule}"))
             })
             .collect()
     };

@@ -12,7 +12,7 @@ use support::run::lane::{Step, Stop};
 use support::substrate::reply::CallErrorKind;
 use support::substrate::{PolicyDecision, RolePolicies, Simulated};
 
-use super::sources::Sources;
+use super::sources::{Sources, is_source};
 use crate::m1::dev_min::b_entrypoints::{Bundle, Matrix};
 
 const UNNAMED: &str = "PG-M1.D-role";
@@ -141,6 +141,21 @@ impl Role {
         writes.map(|decided| format!("{} on {}", decided.simulated.action, decided.path)).collect()
     }
 
+    /// The parameters that a policy opens by name to a reading call, and that it does not need. What opens all is another check's.
+    fn opens_more(&self) -> BTreeSet<String> {
+        let policies = self.policies.iter();
+        let documents = policies.flat_map(|all| {
+            let inline = all.inline.iter().map(|policy| &policy.document);
+            inline.chain(all.attached.iter().map(|policy| &policy.document))
+        });
+        let statements = documents.flat_map(allowing).filter(|s| reads_parameters(s) && too_wide(s).is_none());
+        let resources = statements.flat_map(|statement| one_or_many(statement.get("Resource")));
+        let resources = resources.filter_map(Value::as_str).filter(|resource| !opens_all(resource));
+        let needed =
+            |resource: &str| resource.split_once(":parameter").is_some_and(|(_, path)| self.needs.contains(path));
+        resources.filter(|r| r.starts_with("arn:aws:ssm:") && !needed(r)).map(str::to_owned).collect()
+    }
+
     /// A condition that the answer depends on, where there is one.
     fn open_condition(&self) -> Option<String> {
         let open = self.decisions.iter().find(|d| !d.simulated.missing_context.is_empty())?;
@@ -199,6 +214,8 @@ pub(super) static LEAST_ACCESS: Check<Roles> = Check::<Roles>::derived(
             let needs: BTreeSet<&str> = role.needs.iter().map(String::as_str).collect();
             let more: Vec<&str> = role.may_read(&roles.paths).difference(&needs).copied().collect();
             ensure!(more.is_empty(), "{handle} may read {}, which nothing that it runs needs", more.join(", "));
+            let opened: Vec<String> = role.opens_more().into_iter().collect();
+            ensure!(opened.is_empty(), "a policy of {handle} opens {}, which nothing that it runs needs", few(&opened));
             let less: Vec<&str> = needs.difference(&role.can_read()).copied().collect();
             ensure!(less.is_empty(), "{handle} may not read {}, which what it runs needs", less.join(", "));
         }
@@ -234,6 +251,8 @@ pub(super) static EXECUTION_ROLE: Check<Roles> = Check::<Roles>::derived(
         };
         let read: Vec<&str> = role.may_read(&roles.paths).into_iter().collect();
         ensure!(read.is_empty(), "{EXECUTION} may read {}, and it is for pulling and logging alone", read.join(", "));
+        let opened: Vec<String> = role.opens_more().into_iter().collect();
+        ensure!(opened.is_empty(), "a policy of {EXECUTION} opens {} to it", few(&opened));
         Ok(format!("{EXECUTION} may read no secret"))
     },
     allow_all,
@@ -319,14 +338,28 @@ fn allowing(document: &Value) -> Vec<&Value> {
     statements.filter(|s| s.get("Effect").and_then(Value::as_str) == Some("Allow")).collect()
 }
 
+/// Whether a statement is about a call that reads parameters.
+fn reads_parameters(statement: &Value) -> bool {
+    let reads = READS.into_iter().chain([HISTORY, BY_PATH]).map(str::to_ascii_lowercase).collect::<Vec<_>>();
+    let actions = one_or_many(statement.get("Action")).into_iter().filter_map(Value::as_str);
+    actions.map(str::to_ascii_lowercase).any(|action| match action.find(['*', '?']) {
+        Some(open) => reads.iter().any(|read| action.get(..open).is_some_and(|begins| read.starts_with(begins))),
+        None => reads.contains(&action),
+    })
+}
+
+/// Whether a resource is every parameter.
+fn opens_all(resource: &str) -> bool {
+    resource == "*" || resource.ends_with(":parameter/*")
+}
+
 /// What a statement allows beyond all measure, in words.
 fn too_wide(statement: &Value) -> Option<String> {
     if statement.get("NotAction").is_some() {
         return Some("all actions but some (NotAction)".to_owned());
     }
     let resources = one_or_many(statement.get("Resource"));
-    let all = statement.get("NotResource").is_some()
-        || resources.iter().any(|r| r.as_str().is_some_and(|r| r == "*" || r.ends_with(":parameter/*")));
+    let all = statement.get("NotResource").is_some() || resources.iter().any(|r| r.as_str().is_some_and(opens_all));
     let actions = one_or_many(statement.get("Action")).into_iter().filter_map(Value::as_str);
     for action in actions {
         let lower = action.to_ascii_lowercase();
@@ -343,7 +376,7 @@ fn too_wide(statement: &Value) -> Option<String> {
 
 pub(super) fn observe(run: &mut LaneRun<'_>, matrix: &Matrix, bundle: &Bundle) -> Step {
     let sources: Sources = run.fact("sources")?;
-    let paths = sources.paths();
+    let paths = every_path(run, sources.paths());
     let (required, unknown) = required(run, matrix);
     let mut roles = Roles { roles: BTreeMap::new(), required, unknown, paths: paths.values().cloned().collect() };
     for handle in roles.required.difference(&roles.unknown).cloned().collect::<Vec<_>>() {
@@ -352,6 +385,19 @@ pub(super) fn observe(run: &mut LaneRun<'_>, matrix: &Matrix, bundle: &Bundle) -
         roles.roles.insert(handle, role);
     }
     run.observe("roles", "aws iam get-role, its policies, and simulate-principal-policy, of each role", &roles)
+}
+
+/// The paths of the sources that the plan asks for, and of those that the registry has beside them: a role that reads none of the former
+/// may read the latter.
+fn every_path(run: &LaneRun<'_>, mut paths: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let names = run.handles().registry().definitions.iter().map(|definition| definition.name.as_str());
+    for name in names.filter(|name| is_source(name)) {
+        let value = run.handles().resolve(name).ok().and_then(|resolved| resolved.value.as_str().map(str::to_owned));
+        if let Some(path) = value.filter(|value| value.starts_with('/')) {
+            paths.entry(name.to_owned()).or_insert(path);
+        }
+    }
+    paths
 }
 
 /// The roles that are looked at: all that the registry names but Terraform's, and those that the matrix' modes run under; and
@@ -404,7 +450,8 @@ fn same_role(left: &str, right: &str) -> bool {
 
 fn role(run: &mut LaneRun<'_>, handle: &str, needs: BTreeSet<String>, paths: &BTreeSet<String>) -> Result<Role, Stop> {
     // An output may be a name or an ARN.
-    let name = named(run, handle).map(|value| name_of(&value).to_owned());
+    let stated = named(run, handle);
+    let name = stated.clone().map(|value| name_of(&value).to_owned());
     let mut role = Role { name: name.clone(), needs, policies: None, decisions: Vec::new() };
     let Ok(name) = name else { return Ok(role) };
     let iam = run.world()?.substrate.iam();
@@ -413,6 +460,10 @@ fn role(run: &mut LaneRun<'_>, handle: &str, needs: BTreeSet<String>, paths: &BT
         Err(error) if error.kind == CallErrorKind::NotFound => return Ok(role),
         Err(error) => return Err(run.unanswered("roles", &format!("aws iam get-role --role-name {name}"), error)),
     };
+    if let Some(other) = stated.ok().filter(|stated| stated.starts_with("arn:") && *stated != info.arn) {
+        role.name = Err(format!("{handle} is {other}, and the role of that name in this account is {}", info.arn));
+        return Ok(role);
+    }
     role.policies = match iam.role_policies(&name) {
         Ok(reply) => Some(reply.value),
         Err(error) => {

@@ -113,7 +113,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     run.observe("sources", &source, &Sources { required, carried })
 }
 
-fn is_source(span: &str) -> bool {
+pub(super) fn is_source(span: &str) -> bool {
     span.starts_with("SSM_") && span.ends_with("_PATH") && !span.contains(|c: char| !c.is_ascii_uppercase() && c != '_')
 }
 

@@ -19,12 +19,25 @@ const DUMMY: &str = "made-up";
 pub(super) struct Starts {
     pub image_id: String,
     pub starts: Vec<Without>,
+    /// Each of those entrypoints with all that it needs.
+    pub complete: Vec<Complete>,
+    /// Modules of the matrix of which the bundle does not say what they need.
+    pub unsaid: Vec<String>,
     /// The variables that carry secrets.
     pub variables: BTreeSet<String>,
     /// Modules that the bundle names and the matrix does not have.
     pub unknown: Vec<String>,
     /// Those of the variables that the image sets itself: without them nothing can be started.
     pub baked: BTreeSet<String>,
+}
+
+/// One start in which no secret is missing; what it opens is another matter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Complete {
+    pub module: String,
+    pub start: Start,
+    /// The variables that its output names all the same.
+    pub named: BTreeSet<String>,
 }
 
 /// One start in which one secret is missing, and no other.
@@ -55,9 +68,30 @@ pub(super) static STARTUP: Check<Starts> = Check::<Starts>::derived(
             let next = "name in each [[startup]] of the bundle's arguments.toml a module of M1.B's matrix, or give the module its row there";
             return Err(Unmet::from(why).next(next));
         }
+        if !starts.unsaid.is_empty() {
+            let why = format!("the bundle does not say which secrets {} need", few(&starts.unsaid));
+            let next = "give each module of the matrix a [[startup]] in the bundle's arguments.toml, with `needs = []` for none";
+            return Err(Unmet::from(why).next(next));
+        }
         let tried: BTreeSet<&String> = starts.starts.iter().map(|start| &start.variable).collect();
         let unproven: Vec<&str> = starts.variables.iter().filter(|v| !tried.contains(v)).map(String::as_str).collect();
         ensure!(unproven.is_empty(), "no entrypoint shows that it cannot start without {}", unproven.join(", "));
+        // What fails in any case, with the variable's name in its last words, fails for another reason.
+        for Complete { module, start, named } in &starts.complete {
+            if let Ended::NotStarted { .. } = start.ended {
+                return Err(format!("{module} with all its secrets: {}", start.fault().unwrap_or_default()).into());
+            }
+            let named: Vec<String> = named.iter().cloned().collect();
+            ensure!(
+                named.is_empty(),
+                "{module} has all its secrets and speaks of {}, so what it says without one proves nothing",
+                few(&named)
+            );
+        }
+        for Without { module, .. } in &starts.starts {
+            let is_complete = starts.complete.iter().any(|complete| complete.module == *module);
+            ensure!(is_complete, "{module} was not started with all its secrets");
+        }
         for without in &starts.starts {
             let Without { module, variable, empty, start, named } = without;
             let how = if *empty { format!("with an empty {variable}") } else { format!("without {variable}") };
@@ -84,14 +118,21 @@ pub(super) static STARTUP: Check<Starts> = Check::<Starts>::derived(
 .next("make the entrypoint end with an error that names the missing variable, and give it no default");
 
 pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix, bundle: &Bundle) -> Step {
-    let mut invocations = Vec::new();
+    let (mut invocations, mut with_all) = (Vec::new(), Vec::new());
     let mut asked: Vec<(&str, &str, bool)> = Vec::new();
     let mut unknown = Vec::new();
+    let mut complete: Vec<(&str, &[String])> = Vec::new();
     for startup in &bundle.startup {
         let Some(row) = matrix.rows.iter().find(|row| row.module == startup.module) else {
             unknown.push(startup.module.clone());
             continue;
         };
+        if !startup.needs.is_empty() {
+            let env = startup.needs.iter().map(|variable| (variable.clone(), DUMMY.to_owned())).collect();
+            let name = format!("{} with all its secrets", row.module);
+            with_all.push(Invocation { name, argv: bundle.without_secret(row), env, listens: false });
+            complete.push((&startup.module, &startup.needs));
+        }
         for (variable, empty) in startup.needs.iter().flat_map(|variable| [(variable, false), (variable, true)]) {
             let name = format!("{} {} {variable}", row.module, if empty { "with an empty" } else { "without" });
             // It must not get so far as to listen.
@@ -100,18 +141,31 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
             asked.push((&startup.module, variable, empty));
         }
     }
+    invocations.extend(with_all);
     let room = Room { image: &image.id, python: PYTHON, files: &bundle.files };
     let call = format!("docker run --network none {}", image.id);
     let invoked = match run.images()?.engine().invoke(&room, &invocations, &Limits::default()) {
         Ok(reply) => reply.value,
         Err(error) => return Err(run.unanswered("starts", &call, error)),
     };
-    if invoked.len() != asked.len() {
+    if invoked.len() != asked.len() + complete.len() {
         return Err(Stop::Fault("not every start came to an end".to_owned()));
     }
+    let (invoked, whole) = invoked.split_at(asked.len());
+    let complete = complete
+        .into_iter()
+        .zip(whole)
+        .map(|((module, needs), invoked)| {
+            let says = |variable: &&String| has_word(&invoked.stderr, variable) || has_word(&invoked.stdout, variable);
+            let named = needs.iter().filter(says).cloned().collect();
+            Complete { module: module.to_owned(), start: Start::of(invoked), named }
+        })
+        .collect();
+    let said = |module: &str| bundle.startup.iter().any(|startup| startup.module == module);
+    let unsaid = matrix.rows.iter().map(|row| &row.module).filter(|module| !said(module)).cloned().collect();
     let starts = asked
         .into_iter()
-        .zip(&invoked)
+        .zip(invoked)
         .map(|((module, variable, empty), invoked)| Without {
             module: module.to_owned(),
             variable: variable.to_owned(),
@@ -122,7 +176,19 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
         .collect();
     let variables: BTreeSet<String> = bundle.secrets.values().cloned().collect();
     let baked = image.env.keys().filter(|name| variables.contains(*name)).cloned().collect();
-    run.observe("starts", &call, &Starts { image_id: image.id.clone(), starts, variables, unknown, baked })
+    run.observe(
+        "starts",
+        &call,
+        &Starts { image_id: image.id.clone(), starts, complete, unsaid, variables, unknown, baked },
+    )
+}
+
+/// The first of them, and how many more there are.
+fn few(all: &[String]) -> String {
+    match all {
+        [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second}, and {} more", rest.len()),
+        all => all.join(", "),
+    }
 }
 
 /// The variables of a start: a dummy for each of `needs` but `missing`, which is empty or not there.

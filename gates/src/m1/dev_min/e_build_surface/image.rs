@@ -37,6 +37,13 @@ pub(super) static BUILT: Check<Built> = Check::<Built>::derived(
     "build_failed",
     &["built"],
     |built| {
+        let next = "`docker pull` the commit's image by its immutable tag, and give PHASEGATE_IMAGE that reference";
+        if let Some(error) = built.error.as_ref().filter(|_| built.taken) {
+            return Err(Unmet::from(format!("{}: {error}", built.reference)).next(next));
+        }
+        if built.taken && built.image.is_none() {
+            return Err(Unmet::from(format!("the engine has no image {}", built.reference)).next(next));
+        }
         if let Some(error) = &built.error {
             return Err(Unmet::from(format!("{}: {error}", built.reference)));
         }

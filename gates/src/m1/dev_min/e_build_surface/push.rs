@@ -111,6 +111,11 @@ pub(super) static PUSHED: Check<Push> = Check::<Push>::derived(
     &["push"],
     |push| {
         let Push { reference, attempts, errors, done } = push;
+        if !done && *attempts == 0 {
+            let next =
+                "give PHASEGATE_IMAGE the image that is in the registry, by its immutable tag, or let the run commit";
+            return Err(Unmet::from(format!("{reference} was not pushed: {}", errors.join("; "))).next(next));
+        }
         ensure!(*done, "{reference} was not pushed in {attempts} attempt(s): {}", errors.join("; "));
         ensure!(*attempts <= ATTEMPTS, "{reference} was tried {attempts} times, and {ATTEMPTS} are allowed");
         Ok(format!("{reference} is pushed, {attempts} attempt(s)"))
