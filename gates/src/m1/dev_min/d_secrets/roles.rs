@@ -303,7 +303,7 @@ fn allow_all(roles: &mut Roles) {
 }
 
 /// The first of them, and how many more there are.
-fn few(all: &[String]) -> String {
+pub(super) fn few(all: &[String]) -> String {
     match all {
         [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second}, and {} more", rest.len()),
         all => all.join(", "),

@@ -9,6 +9,7 @@ use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Step, Stop};
 
+use super::roles::few;
 use crate::m1::dev_min::b_entrypoints::{Bundle, Matrix, PYTHON, Start};
 
 /// What stands for a secret that a start is given; it opens no door.
@@ -181,14 +182,6 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, matrix: &Matrix
         &call,
         &Starts { image_id: image.id.clone(), starts, complete, unsaid, variables, unknown, baked },
     )
-}
-
-/// The first of them, and how many more there are.
-fn few(all: &[String]) -> String {
-    match all {
-        [first, second, rest @ ..] if !rest.is_empty() => format!("{first}, {second}, and {} more", rest.len()),
-        all => all.join(", "),
-    }
 }
 
 /// The variables of a start: a dummy for each of `needs` but `missing`, which is empty or not there.
