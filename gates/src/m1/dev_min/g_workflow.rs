@@ -237,17 +237,7 @@ pub(super) fn lane() -> Lane {
         .after("M1.F")
         .documents(read_documents)
         .proves("the packaging workflow stands where the plan pins it, with its trigger, its rights, its order and its outputs")
-        .checks([
-            &PINNED as &dyn AnyCheck,
-            &TRIGGER,
-            &INPUTS_REQUIRED,
-            &PERMISSIONS,
-            &OIDC,
-            &SEQUENCE_KEPT,
-            &OUTPUTS_NAMED,
-            &ACTIONS_PINNED,
-            &NO_INJECTION,
-        ])
+        .checks(entry())
         .requirement(
             "workflow-pinned",
             [
