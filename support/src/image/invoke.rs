@@ -320,8 +320,8 @@ struct Report {
 }
 
 impl SaidInRoom {
-    /// Takes what the room said, line by line; what comes after a line that cannot be read counts no more. The last line may have been
-    /// cut off in the middle.
+    /// Takes what the room said, line by line. A line that its first process never says, or says twice, is somebody else's: then nothing
+    /// counts. The last line may have been cut off in the middle.
     fn take(&mut self, stdout: &[u8]) {
         for line in String::from_utf8_lossy(stdout).split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match serde_json::from_str::<Report>(line) {
@@ -335,6 +335,7 @@ impl SaidInRoom {
                 }
                 Err(error) => {
                     self.why = format!("what the room says cannot be read: {error}");
+                    self.reports.clear();
                     return;
                 }
             }
@@ -546,6 +547,7 @@ mod tests {
     #[case("", ["it ended", "it ended"])]
     #[case("{\"at\":1,\"ended\":{\"how\":\"exited\",\"code\":0}}\n", ["it ended", "0"])]
     #[case("x\n{\"at\":1,\"ended\":{\"how\":\"exited\",\"code\":0}}\n", ["cannot be read", "cannot be read"])]
+    #[case("{\"at\":1,\"ended\":{\"how\":\"exited\",\"code\":0}}\nx\n", ["cannot be read", "cannot be read"])]
     #[case("{\"at\":0,\"ended\":{\"how\":\"exited\"}}\n", ["missing field `code`", "missing field `code`"])]
     // Only the room's first process can speak here; if something else does, nothing counts.
     #[case(

@@ -150,10 +150,10 @@ impl Role {
         });
         let statements = documents.flat_map(allowing).filter(|s| reads_parameters(s) && too_wide(s).is_none());
         let resources = statements.flat_map(|statement| one_or_many(statement.get("Resource")));
-        let resources = resources.filter_map(Value::as_str).filter(|resource| !opens_all(resource));
+        let resources = resources.filter_map(Value::as_str);
         let needed =
             |resource: &str| resource.split_once(":parameter").is_some_and(|(_, path)| self.needs.contains(path));
-        resources.filter(|r| r.starts_with("arn:aws:ssm:") && !needed(r)).map(str::to_owned).collect()
+        resources.filter(|r| may_be_a_parameter(r) && !needed(r)).map(str::to_owned).collect()
     }
 
     /// A condition that the answer depends on, where there is one.
@@ -348,6 +348,13 @@ fn reads_parameters(statement: &Value) -> bool {
     })
 }
 
+/// Whether a resource of a policy is one of SSM's, or a pattern that may take one.
+fn may_be_a_parameter(resource: &str) -> bool {
+    let mut parts = resource.split(':').take(3);
+    let open = parts.clone().any(|part| part.contains(['*', '?']));
+    open || parts.nth(2) == Some("ssm")
+}
+
 /// Whether a resource is every parameter.
 fn opens_all(resource: &str) -> bool {
     resource == "*" || resource.ends_with(":parameter/*")
@@ -497,4 +504,33 @@ fn role(run: &mut LaneRun<'_>, handle: &str, needs: BTreeSet<String>, paths: &BT
 
 fn name_of(value: &str) -> &str {
     value.rsplit('/').next().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("arn:aws:ssm:eu-west-2:230372904534:parameter/payments/key", true)]
+    #[case("arn:aws:*:eu-west-2:230372904534:parameter/payments/key", true)]
+    #[case("arn:*:parameter/payments/key", true)]
+    #[case("arn:aws:s?m:eu-west-2:*:parameter/payments/key", true)]
+    #[case("*", true)]
+    #[case("arn:aws:s3:::bucket/*", false)]
+    #[case("arn:aws:logs:eu-west-2:230372904534:log-group:/x/*", false)]
+    fn a_pattern_may_take_a_parameter(#[case] resource: &str, #[case] may_be: bool) {
+        assert_eq!(may_be_a_parameter(resource), may_be);
+    }
+
+    #[rstest]
+    #[case(serde_json::json!("ssm:GetParameter"), true)]
+    #[case(serde_json::json!(["s3:GetObject", "SSM:getparametersbypath"]), true)]
+    #[case(serde_json::json!("s*m:Get*"), true)]
+    #[case(serde_json::json!("ssm:DescribeParameters"), false)]
+    #[case(serde_json::json!(["s3:*", "ssm:PutParameter"]), false)]
+    fn a_statement_reads_parameters(#[case] action: Value, #[case] reads: bool) {
+        assert_eq!(reads_parameters(&serde_json::json!({ "Action": action })), reads);
+    }
 }
