@@ -21,20 +21,9 @@ mod mutation;
 
 use mutation::Extent;
 
-/// The seed of the sample that is always played.
-const SEED: u64 = 1;
-
 /// How many of the mutants that must be held are in a sample: each is a whole gate.
 const SAMPLE: usize = 24;
 
 fn main() -> ExitCode {
-    let extent = match std::env::var("PHASEGATE_MUTANTS").ok().filter(|value| !value.is_empty()).as_deref() {
-        None => Extent::Sample { seed: SEED, most: SAMPLE },
-        Some("all") => Extent::All,
-        Some(seed) => Extent::Sample {
-            seed: seed.parse().unwrap_or_else(|_| panic!("PHASEGATE_MUTANTS=`{seed}` is neither `all` nor a number")),
-            most: SAMPLE,
-        },
-    };
-    mutation::main(&gates::m1::gates().unwrap(), &["registry", "world"], extent)
+    mutation::main(&gates::m1::gates().unwrap(), &["registry", "world"], Extent::of_environment(SAMPLE))
 }

@@ -6,14 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use phasegate_support::image::layers::scan;
+use phasegate_support::image::layers::{Wanted, scan};
 use sha2::{Digest as _, Sha256};
 
 const FILES: usize = 6104;
@@ -142,9 +141,9 @@ fn main() {
     let before = peak_kib();
     let begun = Instant::now();
     let scanned = if given.is_some() {
-        scan(&mut open(), &BTreeSet::new())
+        scan(&mut open(), &Wanted::default())
     } else {
-        scan(&mut image(&diff_id), &BTreeSet::new())
+        scan(&mut image(&diff_id), &Wanted::default())
     }
     .unwrap();
     let took = begun.elapsed().as_secs_f64();

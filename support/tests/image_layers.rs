@@ -7,7 +7,7 @@ use std::io::{Read, Write as _};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use phasegate_support::image::layers::{LayersError, Scanned, scan};
+use phasegate_support::image::layers::{LayersError, Scanned, Wanted, scan};
 use proptest::prelude::*;
 use rstest::rstest;
 use sha2::{Digest as _, Sha256};
@@ -124,7 +124,7 @@ impl Image {
 }
 
 fn answer(bytes: &[u8]) -> Result<Scanned, LayersError> {
-    scan(&mut &*bytes, &BTreeSet::new())
+    scan(&mut &*bytes, &Wanted::default())
 }
 
 /// The answer to an image of one layer.
@@ -257,7 +257,7 @@ fn the_answer_does_not_depend_on_how_the_stream_comes(#[case] most: usize) {
         let saved = image.saved();
         let whole = answer(&saved).unwrap();
         assert_eq!((whole.findings.len(), whole.layers.len()), (1, 2));
-        assert_eq!(scan(&mut Pieces(&saved, most), &BTreeSet::new()).unwrap(), whole);
+        assert_eq!(scan(&mut Pieces(&saved, most), &Wanted::default()).unwrap(), whole);
     }
 }
 
@@ -392,19 +392,62 @@ fn a_layer_that_can_be_read_in_two_ways_is_no_answer(#[case] layer: Vec<u8>, #[c
     refused(of_layer(layer), says);
 }
 
-/// A file is there by its content, under whatever path; one that a later layer deletes is there too.
+/// A file is there by its content, under whatever path, where a container of the image sees it.
+#[rstest]
+#[case::as_it_was_copied(vec![file("b", "")], true)]
+#[case::moved(vec![file(".wh.a", ""), file("c/d", "one")], true)]
+#[case::beside_another(vec![file("b", "two")], true)]
+#[case::deleted(vec![file(".wh.a", "")], false)]
+#[case::written_over(vec![file("a", "two")], false)]
+#[case::written_over_by_nothing(vec![file("a", "")], false)]
+#[case::behind_a_link(vec![link(b'2', "a", "b")], false)]
+#[case::twice_in_one_layer(vec![file("a", "one"), file("a", "two")], false)]
+#[case::placed_again(vec![file("a", "two"), file("a", "one")], true)]
+fn a_file_that_is_asked_for_is_there_as_a_container_sees_it(#[case] later: Vec<Vec<u8>>, #[case] there: bool) {
+    let layers = [ended(&[file("a", "one")]), ended(&later)];
+    let one = digest(b"one");
+    assert_eq!(held(&layers, &[&one]), if there { BTreeSet::from([one]) } else { BTreeSet::new() });
+}
+
+#[rstest]
+#[case::the_folder_is_deleted(vec![file(".wh.app", "")])]
+#[case::the_folder_is_emptied(vec![file("app/.wh..wh..opq", "")])]
+#[case::the_folder_is_a_link_now(vec![link(b'2', "app", "opt")])]
+fn a_file_goes_with_its_folder(#[case] later: Vec<Vec<u8>>) {
+    let one = digest(b"one");
+    let lower = ended(&[file("app/x/a", "one")]);
+    assert_eq!(held(&[lower.clone(), ended(&later)], &[&one]), BTreeSet::new());
+    // Beside a folder whose name begins alike.
+    let beside = ended(&[file("apparel/a", "one")]);
+    assert_eq!(held(&[lower, beside, ended(&later)], &[&one]), BTreeSet::from([one.clone()]));
+}
+
 #[test]
-fn files_that_are_asked_for_are_said_to_be_there() {
-    let layers = [ended(&[file("a", "one"), file("b", "")]), ended(&[file(".wh.a", ""), file("c/d", "three")])];
-    let saved = Image::of(Saved::Blobs, &layers).saved();
-    let [one, none, three, empty] = ["one", "none", "three", ""].map(|text| digest(text.as_bytes()));
-    let asked = |wanted: &[&String]| {
-        let wanted = wanted.iter().map(|digest| (*digest).clone()).collect();
-        scan(&mut saved.as_slice(), &wanted).unwrap().held
-    };
-    assert_eq!(asked(&[&one, &none, &three]), BTreeSet::from([one, three]));
-    assert_eq!(asked(&[&empty]), BTreeSet::from([empty]));
-    assert_eq!(asked(&[]), BTreeSet::new());
+fn an_empty_file_can_be_asked_for_and_nothing_can() {
+    let layers = [ended(&[file("a", "one"), file("b", "")])];
+    let [none, empty] = ["none", ""].map(|text| digest(text.as_bytes()));
+    assert_eq!(held(&layers, &[&none, &empty]), BTreeSet::from([empty]));
+    assert_eq!(held(&layers, &[]), BTreeSet::new());
+}
+
+fn held(layers: &[Vec<u8>], files: &[&String]) -> BTreeSet<String> {
+    let saved = Image::of(Saved::Blobs, layers).saved();
+    let wanted = Wanted { files: files.iter().map(|digest| (*digest).clone()).collect(), folder: None };
+    scan(&mut saved.as_slice(), &wanted).unwrap().held
+}
+
+#[rstest]
+#[case::a_folder("/app", &["a", "b/c", "gone"])]
+#[case::with_a_slash("app/", &["a", "b/c", "gone"])]
+#[case::a_deeper_one("/app/b", &["c"])]
+#[case::the_root("", &["app/a", "app/b/c", "app/gone", "apparel/d"])]
+#[case::one_that_is_not_there("/opt", &[])]
+fn a_folder_is_listed_with_what_a_later_layer_deletes(#[case] folder: &str, #[case] below: &[&str]) {
+    let lower = ended(&[file("app/a", "one"), file("app/gone", "x"), link(b'2', "app/b/c", "a")]);
+    let saved = Image::of(Saved::Blobs, &[lower, ended(&[file("app/.wh.gone", ""), file("apparel/d", "")])]).saved();
+    let wanted = Wanted { files: BTreeSet::new(), folder: Some(folder.to_owned()) };
+    let listed = scan(&mut saved.as_slice(), &wanted).unwrap().below;
+    assert_eq!(listed, below.iter().map(|path| (*path).to_owned()).collect());
 }
 
 #[test]

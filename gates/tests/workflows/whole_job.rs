@@ -115,17 +115,17 @@ fn what_a_real_rehearsal_leaves_is_audited_and_passes_the_last_step() {
         ground.know(name, value);
     }
     leave_m1(&ground);
-    for track in ["dev_min", "dev_full"] {
-        let out = ground.path(&format!("temp/evidence/evidence-rehearsal-m3-{track}"));
-        assert_eq!(phasegate(&ground, &["run", "m3", "--", track], &out), Some(0), "{track}");
+    for (phase, track) in [("m3", "dev_min"), ("m3", "dev_full"), ("m4", "dev_min")] {
+        let out = ground.path(&format!("temp/evidence/evidence-rehearsal-{phase}-{track}"));
+        assert_eq!(phasegate(&ground, &["run", phase, "--", track], &out), Some(0), "{phase} {track}");
         // The audit looks in the one folder of its own job.
         let mut own = Ground::new();
-        own.know("matrix.gate", &format!("m3-{track}"));
+        own.know("matrix.gate", &format!("{phase}-{track}"));
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_phasegate"), own.path("temp/phasegate")).unwrap();
         std::os::unix::fs::symlink(&out, own.path("temp/evidence")).unwrap();
         let ran = own.run(&audit);
         assert_eq!(ran.code, Some(0), "{ran:#?}");
-        let id = std::fs::read_dir(out.join(track).join("m3")).unwrap().next().unwrap().unwrap().path();
+        let id = std::fs::read_dir(out.join(track).join(phase)).unwrap().next().unwrap().unwrap().path();
         std::fs::write(id.join("junit.xml"), "<testsuites/>").unwrap();
         let ran = own.run(&audit);
         assert!(ran.code != Some(0) && ran.said.contains("junit.xml"), "{ran:#?}");

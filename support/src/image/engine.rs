@@ -1,6 +1,6 @@
 //! Docker Engine, by its API.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::ENGINE;
-use super::layers::{self, Scanned};
+use super::layers::{self, Scanned, Wanted};
 use super::memory::Memory;
 use crate::secrets::{Hit, scan_bytes};
 use crate::substrate::link::{Call, Link};
@@ -126,6 +126,10 @@ pub struct ImageFacts {
     pub platform: String,
     /// Its size in bytes.
     pub size: i64,
+    /// The folder that its commands start in; empty for the root.
+    pub folder: String,
+    /// When it was completed, RFC 3339, as its configuration says.
+    pub created: Option<String>,
 }
 
 /// One step of an image's history, the latest first.
@@ -275,6 +279,8 @@ impl Engine {
                 call.required("Architecture", image.architecture)?
             ),
             size: image.size.unwrap_or_default(),
+            folder: config.working_dir.unwrap_or_default(),
+            created: image.created,
         }))
     }
 
@@ -293,12 +299,11 @@ impl Engine {
         ))
     }
 
-    /// Searches a whole image (`docker save`), layer by layer, for what must not be there, and for the files of `wanted`, by the SHA-256
-    /// of their content.
+    /// Searches a whole image (`docker save`), layer by layer, for what must not be there, and for what is `wanted`.
     ///
     /// # Errors
     /// When the engine does not have the image; `Malformed` when it cannot be read to its end as one.
-    pub fn scan(&self, image: &str, wanted: &BTreeSet<String>) -> Result<Reply<Scanned>, CallError> {
+    pub fn scan(&self, image: &str, wanted: &Wanted) -> Result<Reply<Scanned>, CallError> {
         let ask = || {
             let read = self.save(image, |stream| layers::scan(stream, wanted))?;
             let unread =

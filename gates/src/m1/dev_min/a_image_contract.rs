@@ -18,6 +18,8 @@ pub(super) use self::identity::{Identity, PINNED};
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M1.A", execute)
+        .rests_on("contract freeze record")
+        .rests_on("manifest")
         .documents(read_documents)
         .asked_again()
         .may_be_given(source::SOURCE)

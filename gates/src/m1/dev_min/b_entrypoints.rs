@@ -107,6 +107,7 @@ static NON_SECRET: Check<Publication> =
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M1.B", execute)
+        .rests_on("validation method")
         .after("M1.E")
         .documents(read_documents)
         .publishes(publish)

@@ -14,9 +14,13 @@ use support::run::publication::{Publication, durable_derived, non_secret_derived
 use support::substrate::reply::CallErrorKind;
 
 use self::statement::{STATEMENT, STATEMENT_DURABLE, STATEMENT_NON_SECRET};
+use super::records::{self, Records};
 use super::{a_image_contract, e_build_surface, f_driver, files};
 
 const PROVENANCE: &str = "packaging_provenance.json";
+
+/// The field that says when the build was completed.
+const COMPLETED: &str = "build_completed_at_utc";
 
 /// The run's header, which P1 writes.
 const RUN_HEADER: &str = "run.json";
@@ -101,6 +105,10 @@ static FIELDS: Check<Recorded> = Check::<Recorded>::derived(
             if !there && let Some((handle, named)) = recorded.names.other_than(field) {
                 return Err(Unmet::from(format!("M1.C asks for `{field}`, and {handle} names it `{named}`"))
                     .next(format!("pin {handle} = \"{field}\" in the registry, or correct M1.C's list of fields")));
+            }
+            if !there && field == COMPLETED {
+                return Err(Unmet::from(format!("{}: when the image was built is not known: its configuration says no time", recorded.uri))
+                    .next("let the builder keep the time of the build, or leave PHASEGATE_IMAGE out, so that the gate builds the image"));
             }
             ensure!(there, "{} has no `{field}`, which M1.C asks for", recorded.uri);
         }
@@ -222,16 +230,26 @@ static HEADER: Check<(Recorded, Header)> = Check::<(Recorded, Header)>::derived(
 )
 .next("package under the run id that is meant; a run that P1 has pinned with another image needs a new one");
 
+/// What M1.C writes down of what must fail.
+const MISMATCHES: &str = "mismatch handling";
+
+static WRITTEN: Check<Records> = records::written("mismatches.written", "mismatch_handling");
+
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M1.C", execute)
         .after("M1.B")
         .after("M1.D")
+        .documents(|run| records::observe(run, "M1.C", &[MISMATCHES]))
+        .rests_on(MISMATCHES)
+        .rests_on("provenance contract")
+        .rests_on("evidence path contract")
         .may_be_given("GITHUB_ACTOR")
         .may_be_given("GITHUB_RUN_ID")
         .proves("provenance complete, under its run, put once and read back; tag, digest and commit still agree")
         .checks([
-            &NON_SECRET as &dyn AnyCheck,
+            &WRITTEN as &dyn AnyCheck,
+            &NON_SECRET,
             &DURABLE,
             &FIELDS,
             &PATH,
@@ -247,6 +265,7 @@ pub(super) fn lane() -> Lane {
         .requirement(
             "mismatch-fails-closed",
             [
+                WRITTEN.holds(),
                 GIT.holds(),
                 GIT.refusal(),
                 DIGEST.holds(),
@@ -256,6 +275,11 @@ pub(super) fn lane() -> Lane {
                 DURABLE.refusal(),
             ],
         )
+}
+
+/// What must be so before anything is built.
+pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
+    vec![&WRITTEN]
 }
 
 /// `provenance_recorded`.
@@ -323,8 +347,9 @@ fn provenance(
     body.insert(names.image_tag.clone(), json!(identity.immutable_tag()?));
     body.insert(names.image_digest.clone(), json!(resolved.registry));
     body.insert(names.git_sha.clone(), json!(identity.git_sha()?));
-    body.insert("build_completed_at_utc".to_owned(), json!(now));
-    body.insert("build_actor".to_owned(), json!(files::build_actor(run)?));
+    let built = e_build_surface::built(run)?;
+    body.insert(COMPLETED.to_owned(), json!(built.completed_at(&now)));
+    body.insert("build_actor".to_owned(), json!(e_build_surface::build_actor(run, Some(&built))?));
     body.insert("ecr_repo_uri".to_owned(), json!(resolved.repository_uri));
     body.insert("image_reference_mode".to_owned(), json!(identity.handle("IMAGE_REFERENCE_MODE")?));
     body.insert("dockerfile_path".to_owned(), json!(run.text("IMAGE_DOCKERFILE_PATH")?));

@@ -12,10 +12,13 @@ use support::run::context::LaneRun;
 use support::run::lane::{Lane, Step, Stop};
 use support::run::publication::{Publication, durable_derived, non_secret_derived};
 
-use self::image::{BUILD_LOG, CONTEXT, DOCKERFILE, ENVIRONMENT, LAYERS, LAYERS_OF_CONTEXT, LAYERS_OF_IMAGE, METADATA};
+use self::image::{
+    BUILD_LOG, CONTEXT, DOCKERFILE, ENVIRONMENT, KEPT_OUT, LAYERS, LAYERS_OF_CONTEXT, LAYERS_OF_IMAGE, METADATA,
+};
 use self::roles::{EXECUTION_ROLE, LEAST_ACCESS, NO_WILDCARD, NO_WRITE, ROLES};
 use self::sources::{PARAMETERS, SOURCES};
 use self::startup::STARTUP;
+use super::records::{self, Records};
 use super::{a_image_contract, b_entrypoints, e_build_surface, files};
 
 const REPORT: &str = "security_secret_injection_checks.json";
@@ -35,14 +38,21 @@ static NON_SECRET: Check<Publication> = non_secret_derived(
 )
 .next("report it as a defect of phasegate: the report of a secret repeats it");
 
+/// What M1.D writes down of what must not be in an image, and of how that is seen.
+const WRITTEN_DOWN: [&str; 2] = ["no-baked-secrets policy", "leakage and fail-closed checks"];
+
+static WRITTEN: Check<Records> = records::written("secrets_policy.written", "policy");
+
 /// What the report is about; whether it could be kept, two more say.
-const ASKED: [&dyn AnyCheck; 16] = [
+const ASKED: [&dyn AnyCheck; 18] = [
+    &WRITTEN,
     &CONTEXT,
     &DOCKERFILE,
     &BUILD_LOG,
     &LAYERS,
     &LAYERS_OF_IMAGE,
     &LAYERS_OF_CONTEXT,
+    &KEPT_OUT,
     &METADATA,
     &ENVIRONMENT,
     &SOURCES,
@@ -59,7 +69,13 @@ const ASKED: [&dyn AnyCheck; 16] = [
 pub(super) fn lane() -> Lane {
     let mut lane = Lane::new("M1.D", execute)
         .after("M1.E")
-        .documents(sources::observe)
+        .documents(|run| {
+            records::observe(run, "M1.D", &WRITTEN_DOWN)?;
+            sources::observe(run)
+        })
+        .rests_on(WRITTEN_DOWN[0])
+        .rests_on(WRITTEN_DOWN[1])
+        .rests_on("runtime secret source contract")
         .publishes(publish)
         .asked_again()
         .proves("no secret in context, Dockerfile, layers, history, labels or environment; each parameter readable by who needs it alone; nothing starts without its secret")
@@ -68,12 +84,14 @@ pub(super) fn lane() -> Lane {
         .requirement(
             "no-baked-secrets",
             [
+                WRITTEN.holds(),
                 CONTEXT.holds(),
                 DOCKERFILE.holds(),
                 BUILD_LOG.holds(),
                 LAYERS.holds(),
                 LAYERS_OF_IMAGE.holds(),
                 LAYERS_OF_CONTEXT.holds(),
+                KEPT_OUT.holds(),
                 METADATA.holds(),
                 ENVIRONMENT.holds(),
             ],
@@ -93,6 +111,7 @@ pub(super) fn lane() -> Lane {
         .requirement(
             "leakage-checks",
             [
+                WRITTEN.refusal(),
                 CONTEXT.refusal(),
                 DOCKERFILE.refusal(),
                 LAYERS.refusal(),
@@ -116,7 +135,7 @@ pub(super) fn held() -> Vec<Proof> {
 
 /// What must be so before anything is built.
 pub(super) fn entry() -> Vec<&'static dyn AnyCheck> {
-    vec![&CONTEXT, &DOCKERFILE, &SOURCES]
+    vec![&WRITTEN, &CONTEXT, &DOCKERFILE, &SOURCES]
 }
 
 fn execute(run: &mut LaneRun<'_>) -> Step {
@@ -142,7 +161,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
         "phase_id": files::PHASE_ID,
         "platform_run_id": identity.platform_run_id,
         "written_at_utc": run.instant().rfc3339(),
-        "actor": files::build_actor(run)?,
+        "actor": files::actor(run)?,
         "image_id": built.image.as_ref().map(|image| image.id.as_str()),
         "checks": results,
         "verdict": if open.is_empty() { "PASS" } else { "FAIL" },

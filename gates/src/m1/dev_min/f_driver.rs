@@ -177,6 +177,7 @@ static AT_WORK: Check<Driver> = Check::<Driver>::derived(
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M1.F", execute)
+        .rests_on("driver authority decision")
         .documents(read_documents)
         .asked_again()
         .may_be_given(DRIVER)

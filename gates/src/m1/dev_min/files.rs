@@ -32,8 +32,8 @@ pub(super) fn publish(run: &mut LaneRun<'_>, name: &str, body: Value, fields: &[
     run.publish(file).map(drop)
 }
 
-/// Who builds: where GitHub runs it, who started that; else the principal that AWS knows.
-pub(super) fn build_actor(run: &LaneRun<'_>) -> Result<String, Stop> {
+/// Who is at work: where GitHub runs it, who started that; else the principal that AWS knows.
+pub(super) fn actor(run: &LaneRun<'_>) -> Result<String, Stop> {
     let principal = &run.world()?.principal;
     Ok(match (run.given("GITHUB_ACTOR"), run.given("GITHUB_RUN_ID")) {
         (Some(actor), Some(id)) => format!("github:{actor}/run/{id}"),

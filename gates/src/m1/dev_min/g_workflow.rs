@@ -234,6 +234,7 @@ pub(super) const NOT_ASKED: &str = "the plan has no such sub-phase";
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new(LANE, execute)
+        .rests_on("realization record")
         .after("M1.F")
         .documents(read_documents)
         .proves("the packaging workflow stands where the plan pins it, with its trigger, its rights, its order and its outputs")

@@ -2,6 +2,8 @@
 
 mod outputs;
 
+use std::collections::BTreeMap;
+
 use support::ensure;
 use support::run::check::{AnyCheck, Check, Unmet};
 use support::run::context::LaneRun;
@@ -154,6 +156,7 @@ static GUARDED: Check<Workflow> = Check::<Workflow>::derived(
 /// The lane.
 pub(super) fn lane() -> Lane {
     Lane::new("M1.H", execute)
+        .rests_on("validation record")
         .after("M1.E")
         .after("M1.G")
         .may_be_given(outputs::FILE)
@@ -186,6 +189,11 @@ fn from_step(expression: &str) -> Option<(&str, &str)> {
     let inside = expression.trim().strip_prefix("${{")?.strip_suffix("}}")?.trim();
     let (step, name) = inside.strip_prefix("steps.")?.split_once(".outputs.")?;
     Some((step, name))
+}
+
+/// What the workflow that built says of its image, where its outputs are given.
+pub(super) fn said(run: &LaneRun<'_>) -> BTreeMap<String, String> {
+    outputs::given(run).and_then(|(_, said)| said.ok()).unwrap_or_default()
 }
 
 fn execute(run: &mut LaneRun<'_>) -> Step {

@@ -14,6 +14,7 @@ mod files;
 mod g_workflow;
 mod h_validation;
 mod i_readiness;
+mod records;
 mod source;
 
 use support::harness::bindings::{BindingError, Bindings};
@@ -34,6 +35,7 @@ pub fn phase() -> Result<Phase, BindingError> {
         e_build_surface::entry(),
         b_entrypoints::entry(),
         d_secrets::entry(),
+        c_provenance::entry(),
         g_workflow::entry(),
         h_validation::entry(),
     ]

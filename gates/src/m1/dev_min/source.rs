@@ -19,6 +19,8 @@ pub(super) const GITHUB_SHA: &str = "GITHUB_SHA";
 pub(super) const PLATFORM_RUN_ID: &str = "PHASEGATE_PLATFORM_RUN_ID";
 /// An image that is built already.
 pub(super) const IMAGE: &str = "PHASEGATE_IMAGE";
+/// The whole log of that image's build.
+pub(super) const BUILD_LOG: &str = "PHASEGATE_BUILD_LOG";
 /// The image that the Dockerfile builds upon.
 pub(super) const BASE_IMAGE: &str = "PHASEGATE_BASE_IMAGE";
 /// The files that entrypoints are invoked with.

@@ -61,6 +61,7 @@ fn gate() -> Vec<Case> {
         move |_: &Ground, ran: &Ran| {
             let image = image();
             let own = [
+                ("PHASEGATE_BUILD_LOG", "$TEMP/build.log"),
                 ("PHASEGATE_CI_OUTPUTS", "$TEMP/ci_m1_outputs.json"),
                 ("PHASEGATE_IMAGE", image.as_str()),
                 ("PHASEGATE_LOCKED", "1"),

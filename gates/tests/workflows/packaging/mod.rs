@@ -38,11 +38,12 @@ pub fn asked(ground: &mut Ground) {
 }
 
 /// What the gate asks for where the registry only declares the handle.
-const GIVEN: [&str; 11] = [
+const GIVEN: [&str; 12] = [
     "ROLE_CASE_LABELS",
     "ROLE_DB_MIGRATIONS",
     "ROLE_DECISION_LANE",
     "ROLE_ECS_TASK_EXECUTION",
+    "ROLE_ENV_CONFORMANCE",
     "ROLE_IG_SERVICE",
     "ROLE_ORACLE_JOB",
     "ROLE_REPORTER_SINGLE_WRITER",
@@ -187,10 +188,13 @@ fn sources() -> Vec<Case> {
             .given(answer("cargo", Answer::fails("error: E0308")))
             .calls([test])
             .fails("error: E0308"),
-        case(image_step, "it builds in the platform's sources")
-            .given(answer("docker", Answer::ok()))
+        case(image_step, "it builds in the platform's sources, and what it prints is kept")
+            .given(answer("docker", Answer::does("echo step 1; echo writing image sha256:5f >&2\n")))
             .calls([build.clone()])
-            .then(|_, ran| assert_eq!(ran.folders, ["$WORK/platform"])),
+            .then(|ground, ran| {
+                assert_eq!(ran.folders, ["$WORK/platform"]);
+                assert_eq!(ground.read("temp/build.log"), "step 1\nwriting image sha256:5f\n");
+            }),
         case(image_step, "with the paths that are set")
             .given(knows("vars.IMAGE_DOCKERFILE_PATH", "images/a b.Dockerfile"))
             .given(knows("vars.IMAGE_BUILD_PATH", "images"))

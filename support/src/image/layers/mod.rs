@@ -120,8 +120,21 @@ pub struct Scanned {
     pub more: u64,
     /// The digest of the image's configuration, which names the layers.
     pub config_digest: String,
-    /// Of the files that were asked for, by the SHA-256 of their content, those that some layer holds.
+    /// Of the files that were asked for, by the SHA-256 of their content, those that a container of the image sees: no later layer
+    /// deletes them or puts something else in their place.
     pub held: BTreeSet<String>,
+    /// The files below the folder that was asked for, of all layers, by their path in it.
+    #[serde(default)]
+    pub below: BTreeSet<String>,
+}
+
+/// What is looked for in an image besides secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Wanted {
+    /// Files, by the SHA-256 of their content.
+    pub files: BTreeSet<String>,
+    /// A folder whose files are listed; nothing for none.
+    pub folder: Option<String>,
 }
 
 /// One layer.
@@ -191,14 +204,28 @@ struct Came {
     more: u64,
     deleted: BTreeSet<String>,
     emptied: BTreeSet<String>,
-    held: BTreeSet<String>,
+    /// Paths of the files that were asked for, with their digests.
+    held: BTreeMap<String, String>,
+    /// All that is no folder.
+    placed: BTreeSet<String>,
+    below: BTreeSet<String>,
 }
 
 impl Came {
+    /// Whether a file of a layer below is not seen any more: it is deleted, or something else stands where it or a folder of it stood.
+    fn hides(&self, path: &str) -> bool {
+        self.deletes(path) || self.placed.contains(path) || folders_of(path).any(|folder| self.placed.contains(folder))
+    }
+
+    /// Something that is no folder: what the same layer had there before is gone.
+    fn places(&mut self, path: &str) {
+        self.held.retain(|held, _| held != path && !is_below(held, path));
+        self.placed.insert(path.to_owned());
+    }
+
     /// Whether it deletes a file of a layer below.
     fn deletes(&self, path: &str) -> bool {
-        let folders = path.char_indices().filter(|(_, c)| *c == '/').filter_map(|(at, _)| path.get(..at));
-        let mut above = folders.chain([""]);
+        let mut above = folders_of(path).chain([""]);
         self.deleted.contains(path)
             || above.any(|folder| self.deleted.contains(folder) || self.emptied.contains(folder))
     }
@@ -224,10 +251,19 @@ impl Came {
     }
 }
 
+/// The folders that a path lies in, from the topmost.
+fn folders_of(path: &str) -> impl Iterator<Item = &str> {
+    path.char_indices().filter(|(_, c)| *c == '/').filter_map(|(at, _)| path.get(..at))
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// What came of the image's archive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Archive<'w> {
-    wanted: Option<&'w BTreeSet<String>>,
+    wanted: &'w Wanted,
     seen: BTreeSet<String>,
     layers: BTreeMap<String, Came>,
     links: BTreeMap<String, String>,
@@ -235,14 +271,21 @@ struct Archive<'w> {
     kept: u64,
 }
 
-/// Searches the layers of the one image that `docker save` gives, and says which of the `wanted` files, by the SHA-256 of their content,
-/// it holds.
+/// Searches the layers of the one image that `docker save` gives, and says which of the `wanted` files it holds, and what lies in the
+/// folder.
 ///
 /// # Errors
 /// [`LayersError`]: what is not read to its end, or could be read in another way, gives no answer.
-pub fn scan(stream: &mut dyn Read, wanted: &BTreeSet<String>) -> Result<Scanned, LayersError> {
+pub fn scan(stream: &mut dyn Read, wanted: &Wanted) -> Result<Scanned, LayersError> {
     let mut search = Search::new(Harmless::built_in()?)?;
-    let mut archive = Archive { wanted: Some(wanted).filter(|wanted| !wanted.is_empty()), ..Archive::default() };
+    let mut archive = Archive {
+        wanted,
+        seen: BTreeSet::new(),
+        layers: BTreeMap::new(),
+        links: BTreeMap::new(),
+        documents: BTreeMap::new(),
+        kept: 0,
+    };
     members(stream, &mut |member, bytes| archive.take(member, bytes, &mut search)).map_err(|walk| match walk {
         Walk::Archive(error) => LayersError::Archive(error),
         Walk::Visitor(error) => error,
@@ -356,9 +399,12 @@ fn sha256_id(bytes: &[u8]) -> String {
 
 fn in_order(layers: &[&Came]) -> Scanned {
     let mut scanned = Scanned::default();
+    let mut seen: BTreeMap<&str, &String> = BTreeMap::new();
     for (number, came) in layers.iter().enumerate() {
-        let Came { diff_id, files, bytes, more, held, .. } = came;
-        scanned.held.extend(held.iter().cloned());
+        let Came { diff_id, files, bytes, more, held, below, .. } = came;
+        seen.retain(|path, _| !came.hides(path));
+        seen.extend(held.iter().map(|(path, digest)| (path.as_str(), digest)));
+        scanned.below.extend(below.iter().cloned());
         scanned.layers.push(Layer { diff_id: diff_id.clone(), files: *files, bytes: *bytes });
         scanned.more += more;
         let later = layers.get(number + 1..).unwrap_or_default();
@@ -376,6 +422,7 @@ fn in_order(layers: &[&Came]) -> Scanned {
             });
         }
     }
+    scanned.held = seen.into_values().cloned().collect();
     scanned
 }
 
@@ -411,31 +458,34 @@ fn head_of(bytes: &mut dyn Read) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn files(
-    name: &str,
-    layer: &mut dyn Read,
-    search: &mut Search,
-    wanted: Option<&BTreeSet<String>>,
-) -> Result<Came, LayersError> {
+fn files(name: &str, layer: &mut dyn Read, search: &mut Search, wanted: &Wanted) -> Result<Came, LayersError> {
+    let digests = Some(&wanted.files).filter(|files| !files.is_empty());
+    let listed = wanted.folder.as_deref().map(plain);
     let mut hashed = Hashed { inner: layer, digest: Sha256::new() };
     let mut came = Came::default();
     let walked = members(&mut hashed, &mut |member, bytes| -> std::io::Result<()> {
         came.named(member);
         let path = &member.path;
+        if member.kind != MemberKind::Folder {
+            if digests.is_some() {
+                came.places(path);
+            }
+            came.below.extend(listed.as_deref().and_then(|folder| below(path, folder)).map(str::to_owned));
+        }
         if !member.records.is_empty() {
             let searched = search.file("records", &mut member.records.as_slice())?;
             let hits = searched.hits.into_iter().map(|hit| Hit { at: format!("attributes {}", hit.at), ..hit });
             came.found(path, hits);
             came.more += searched.more;
         }
-        if member.size > 0 || (wanted.is_some() && member.kind == MemberKind::File) {
-            let searched = match wanted {
+        if member.size > 0 || (digests.is_some() && member.kind == MemberKind::File) {
+            let searched = match digests {
                 Some(wanted) => {
                     let mut content = Hashed { inner: bytes, digest: Sha256::new() };
                     let searched = search.file(path, &mut content)?;
                     let digest = hex::encode(content.digest.finalize());
                     if wanted.contains(&digest) {
-                        came.held.insert(digest);
+                        came.held.insert(path.clone(), digest);
                     }
                     searched
                 }
@@ -457,6 +507,13 @@ fn files(
     })?;
     came.diff_id = format!("sha256:{}", hex::encode(hashed.digest.finalize()));
     Ok(came)
+}
+
+/// The path of a file in the folder that it lies in; marks of what is deleted are no files.
+fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    let rest = if folder.is_empty() { path } else { path.strip_prefix(folder)?.strip_prefix('/')? };
+    let last = rest.rsplit('/').next().unwrap_or_default();
+    (!last.starts_with(WHITEOUT)).then_some(rest)
 }
 
 /// Where a link leads: of a symbolic one the path is relative to its folder.

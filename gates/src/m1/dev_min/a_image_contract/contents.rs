@@ -71,7 +71,7 @@ impl Manifest {
     }
 
     /// The entry that keeps a path out.
-    fn keeps_out(&self, path: &str) -> Option<&str> {
+    pub(in crate::m1::dev_min) fn keeps_out(&self, path: &str) -> Option<&str> {
         self.exclude.iter().map(String::as_str).find(|pattern| is_kept_out(path, pattern))
     }
 }

@@ -88,8 +88,8 @@ pub(super) fn of(run: &LaneRun<'_>, identity: &Identity, digest: &str) -> Result
                 }],
             },
             "runDetails": {
-                "builder": { "id": files::build_actor(run)? },
-                "metadata": { "invocationId": run.phase_execution_id(), "startedOn": now, "finishedOn": now },
+                "builder": { "id": e_build_surface::build_actor(run, Some(&built))? },
+                "metadata": { "invocationId": run.phase_execution_id(), "startedOn": built.completed_at(&now), "finishedOn": built.completed_at(&now) },
             },
         },
     }))

@@ -13,7 +13,7 @@ use support::secrets;
 
 use crate::m1::dev_min::a_image_contract::Contents;
 use crate::m1::dev_min::b_entrypoints::Bundle;
-use crate::m1::dev_min::e_build_surface::Built;
+use crate::m1::dev_min::e_build_surface::{Built, OtherLog};
 
 /// How many places stand in a message.
 const NAMED: usize = 5;
@@ -78,7 +78,16 @@ pub(super) static BUILD_LOG: Check<Built> = Check::<Built>::derived(
     |built| {
         let found: Vec<&str> = built.log_hits.iter().map(String::as_str).collect();
         ensure!(found.is_empty(), "{} secret(s) in the build's log: {}", found.len(), few(&found));
-        Ok(if built.taken { "nothing was built here" } else { "the whole log of the build: no hit" }.to_owned())
+        match &built.log_of_another_build {
+            None => Ok("the whole log of the build: no hit".to_owned()),
+            Some(OtherLog::NotGiven) if !built.live => {
+                Ok("not asked: a rehearsal that takes an image, without the log of its build".to_owned())
+            }
+            Some(unread) => {
+                Err(Unmet::from(format!("what the build of {} printed is not known: {unread}", built.reference))
+                    .next("give PHASEGATE_BUILD_LOG the file with all that `docker build` printed for this image"))
+            }
+        }
     },
     |built| built.log_hits.push("doctored at 1:1".to_owned()),
 )
@@ -142,7 +151,7 @@ pub(super) static LAYERS_OF_CONTEXT: Check<(layers::Scanned, Contents)> =
             let lacking: Vec<&str> = lacking.map(|(path, _)| path.as_str()).collect();
             ensure!(
                 lacking.is_empty(),
-                "{} copies them, and no layer of the image holds them: {}",
+                "{} copies them, and a container of the image sees none of them: {}",
                 contents.dockerfile,
                 few(&lacking)
             );
@@ -151,6 +160,42 @@ pub(super) static LAYERS_OF_CONTEXT: Check<(layers::Scanned, Contents)> =
         |(scanned, _)| scanned.held.clear(),
     )
     .next("the image was built from other sources than these: build it from this commit's checkout, and give that one");
+
+/// The files of the image's own folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OwnFiles {
+    /// The folder that its commands start in.
+    folder: String,
+    /// How many files lie there, in all layers.
+    files: usize,
+    /// The plan has a manifest.
+    has_manifest: bool,
+    /// Those that the manifest keeps out, each with its entry.
+    kept_out: Vec<(String, String)>,
+}
+
+pub(super) static KEPT_OUT: Check<(OwnFiles, Contents)> = Check::<(OwnFiles, Contents)>::derived(
+    "layers.keep_out",
+    "excluded_in_image",
+    &["own_files", "M1.A/contents"],
+    |(own, contents)| {
+        read(contents)?;
+        if !own.has_manifest {
+            return Ok("the plan has no manifest of contents".to_owned());
+        }
+        let found: Vec<String> = own.kept_out.iter().map(|(path, entry)| format!("{path} (by `{entry}`)")).collect();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        ensure!(found.is_empty(), "kept out by the manifest, and below {} in the image: {}", own.folder, few(&found));
+        ensure!(own.files > 0, "no file of the image lies below {}", own.folder);
+        Ok(format!("{} files below {}, none that the manifest keeps out", own.files, own.folder))
+    },
+    |(own, contents)| {
+        contents.problem = None;
+        own.has_manifest = true;
+        own.kept_out.push((".env".to_owned(), ".env*".to_owned()));
+    },
+)
+.next("build the image without the file: keep it out by .dockerignore, and let no RUN of the Dockerfile make it");
 
 pub(super) static METADATA: Check<Words> = Check::<Words>::derived(
     "metadata.non_secret",
@@ -207,12 +252,29 @@ pub(super) fn observe(run: &mut LaneRun<'_>, image: &ImageFacts, bundle: &Bundle
         &words(image, &history, bundle),
     )?;
     let contents: Contents = run.fact("M1.A/contents")?;
-    let wanted: BTreeSet<String> = contents.into_image.into_iter().map(|(_, digest)| digest).collect();
+    let folder = if image.folder.is_empty() { "/" } else { &image.folder };
+    let wanted = layers::Wanted {
+        files: contents.into_image.into_iter().map(|(_, digest)| digest).collect(),
+        folder: Some(folder.to_owned()),
+    };
     let call = format!("docker save {}", image.id);
-    let scanned = match run.images()?.engine().scan(&image.id, &wanted) {
+    let mut scanned = match run.images()?.engine().scan(&image.id, &wanted) {
         Ok(reply) => reply.value,
         Err(error) => return Err(run.unanswered("layers", &call, error)),
     };
+    // A list of all files would be most of the evidence.
+    let below = std::mem::take(&mut scanned.below);
+    let kept_out = |path: &String| {
+        let entry = contents.manifest.as_ref()?.keeps_out(path)?;
+        Some((path.clone(), entry.to_owned()))
+    };
+    let own = OwnFiles {
+        folder: folder.to_owned(),
+        files: below.len(),
+        has_manifest: contents.manifest.is_some(),
+        kept_out: below.iter().filter_map(kept_out).collect(),
+    };
+    run.observe("own_files", &call, &own)?;
     run.observe("layers", &call, &scanned)
 }
 
@@ -241,5 +303,41 @@ fn words(image: &ImageFacts, history: &[HistoryEntry], bundle: &Bundle) -> Words
         environment_hits: named(&image.env),
         variables: image.env.keys().cloned().collect(),
         secret_variables: bundle.secrets.values().cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+    use support::run::check::AnyCheck as _;
+    use support::run::finding::Outcome;
+    use support::run::observation::{Answer, Observation, Observations};
+
+    use super::*;
+
+    #[rstest]
+    #[case::built_here(json!(null), true, Ok("the whole log"))]
+    #[case::taken_in_a_rehearsal(json!("not_given"), false, Ok("not asked"))]
+    #[case::taken_in_a_run_that_counts(json!("not_given"), true, Err("PHASEGATE_BUILD_LOG names no file"))]
+    #[case::of_another(json!({"of_another": {"path": "b.log", "image": "i"}}), false, Err("does not name i"))]
+    #[case::unreadable(json!({"unreadable": {"path": "b.log", "why": "gone"}}), false, Err("b.log"))]
+    fn a_log_that_nobody_read_is_clean_in_no_run_that_counts(
+        #[case] log: Value,
+        #[case] live: bool,
+        #[case] says: Result<&str, &str>,
+    ) {
+        let built = json!({
+            "reference": "r", "taken": !log.is_null(), "error": null, "log": "", "log_hits": [],
+            "log_of_another_build": log, "live": live, "context_digest": null, "image": null,
+        });
+        let mut all = Observations::default();
+        all.insert(Observation::new("M1.E", "built", "test", Answer::Value(built)).unwrap());
+        let finding = BUILD_LOG.judge("M1.D", &all);
+        let (outcome, words) = match says {
+            Ok(words) => (Outcome::Met, words),
+            Err(words) => (Outcome::Unmet, words),
+        };
+        assert!(finding.outcome == outcome && finding.why.contains(words), "{finding:?}");
     }
 }

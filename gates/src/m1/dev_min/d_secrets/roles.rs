@@ -37,7 +37,7 @@ struct Runs {
 }
 
 /// What each app role runs.
-const RUNS: [Runs; 9] = [
+const RUNS: [Runs; 10] = [
     runs("ROLE_ORACLE_JOB", &["ENTRYPOINT_ORACLE_SEED", "ENTRYPOINT_ORACLE_STREAM_SORT", "ENTRYPOINT_ORACLE_CHECKER"]),
     runs("ROLE_SR_TASK", &["ENTRYPOINT_SR"]),
     runs("ROLE_WSP_TASK", &["ENTRYPOINT_WSP"]),
@@ -45,6 +45,8 @@ const RUNS: [Runs; 9] = [
     runs("ROLE_RTDL_CORE", &["ENTRYPOINT_RTDL_CORE_WORKER"]),
     runs("ROLE_DECISION_LANE", &["ENTRYPOINT_DECISION_LANE_WORKER"]),
     runs("ROLE_CASE_LABELS", &["ENTRYPOINT_CM_SERVICE", "ENTRYPOINT_LS_SERVICE"]),
+    // The daemon that checks conformance is no mode of the matrix either, and is given no secret.
+    runs("ROLE_ENV_CONFORMANCE", &[]),
     runs("ROLE_REPORTER_SINGLE_WRITER", &["ENTRYPOINT_REPORTER"]),
     // `TD_DB_MIGRATIONS` (8.6) is no mode of the image: it changes the schema of the one database, and talks to nothing else.
     Runs { role: "ROLE_DB_MIGRATIONS", entrypoints: &[], sources: &["SSM_DB_USER_PATH", "SSM_DB_PASSWORD_PATH"] },

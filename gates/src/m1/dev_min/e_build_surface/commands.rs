@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use support::ensure;
-use support::registry::HandleError;
+use support::registry::{HandleError, is_handle_name};
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
@@ -121,17 +121,19 @@ fn words(command: &str) -> Vec<&str> {
 pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     let of_lane = || run.plan().records.iter().filter(|record| record.lane.as_deref() == Some("M1.E"));
     let entries = || of_lane().flat_map(|record| &record.entries).flat_map(|e| std::iter::once(e).chain(e.all_below()));
-    let is_command = |span: &&str| span.split_whitespace().count() > 1 && begins_like_a_command(span);
-    let commands = entries()
+    let spans = entries()
         .flat_map(|entry| entry.code().into_iter().map(|span| (span, entry.place.line)))
         .filter(|(span, _)| is_command(span))
-        .map(|(span, line)| (span.to_owned(), line))
-        .collect();
+        .map(|(span, line)| (span.to_owned(), line));
+    let in_blocks = run.plan().code_lines.iter().filter(|code| code.lane.as_deref() == Some("M1.E"));
+    let lines = in_blocks.filter(|code| !code.text.starts_with('#')).map(|code| (code.text.clone(), code.place.line));
+    let mut commands: Vec<(String, usize)> = spans.chain(lines).collect();
+    commands.sort_by_key(|(_, line)| *line);
     let (mut inputs, mut others) = (BTreeMap::new(), BTreeSet::new());
     let registry = run.handles().registry();
     for record in of_lane().filter(|record| record.label.to_ascii_lowercase().contains("input")) {
         let spans = record.entries.iter().flat_map(|e| std::iter::once(e).chain(e.all_below())).flat_map(|e| e.code());
-        for name in spans.filter(|span| is_handle(span)) {
+        for name in spans.filter(|span| is_handle_name(span)) {
             if registry.definitions_of(name).next().is_none() {
                 others.insert(name.to_owned());
                 continue;
@@ -162,15 +164,51 @@ fn input(run: &LaneRun<'_>, name: &str) -> Result<String, String> {
     }
 }
 
-fn is_handle(span: &str) -> bool {
-    let upper = span.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    upper && span.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase()) && span.contains('_')
+/// What a file is called that is carried out.
+const SCRIPTS: [&str; 7] = [".sh", ".bash", ".py", ".ps1", ".bat", ".cmd", ".mk"];
+
+/// Whether a code span is a program with arguments, or a script by itself, and no path, pattern or name.
+fn is_command(span: &str) -> bool {
+    let mut words = span.split_whitespace();
+    let program = words.next().unwrap_or_default().trim_start_matches(['(', '{', '$', '&', '!']);
+    let is_script = SCRIPTS.iter().any(|end| program.to_ascii_lowercase().ends_with(end));
+    if words.next().is_none() {
+        return is_script || program == "make" || program.starts_with("./");
+    }
+    // Words in capitals are a verdict's or a variable's; with a variable set before it, or by its path, a program is one too.
+    is_script
+        || program.is_empty()
+        || program.contains(['=', '/', '"', '\''])
+        || program.contains(|letter: char| letter.is_ascii_lowercase())
 }
 
-/// Whether a code span is a program with arguments, and no path, pattern or name.
-fn begins_like_a_command(span: &str) -> bool {
-    let program = span.split_whitespace().next().unwrap_or_default();
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./".contains(&byte);
-    // With a variable set before it, or by its path, it is a command too.
-    program.contains('=') || program.bytes().all(plain)
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_program("docker build .", true)]
+    #[case::in_capitals("Docker build .", true)]
+    #[case::with_a_variable("DOCKER_BUILDKIT=1 docker build .", true)]
+    #[case::in_a_shell_of_its_own("(cd image && docker build .)", true)]
+    #[case::apart("( cd image; make )", true)]
+    #[case::for_its_answer("$(which docker) build .", true)]
+    #[case::by_a_variable("\"$DOCKER\" build .", true)]
+    #[case::a_script("./tools/build.sh", true)]
+    #[case::a_script_by_its_end("tools/build.sh", true)]
+    #[case::in_powershell("tools\\Build.PS1", true)]
+    #[case::make("make", true)]
+    #[case::a_script_with_words("tools/build.sh --push", true)]
+    #[case::a_handle("IMAGE_BUILD_DRIVER", false)]
+    #[case::a_driver("github_actions", false)]
+    #[case::a_workflow(".github/workflows/dev_min_m1_packaging.yml", false)]
+    #[case::a_receipt("build_command_surface_receipt.json", false)]
+    #[case::a_phase("P(-1)", false)]
+    #[case::verdicts("PASS or FAIL", false)]
+    #[case::a_uri("s3://<S3_EVIDENCE_BUCKET>/evidence/x.json", false)]
+    fn another_way_to_build_is_a_command(#[case] span: &str, #[case] commands: bool) {
+        assert_eq!(is_command(span), commands);
+    }
 }

@@ -257,12 +257,14 @@ impl Place {
 }
 
 fn before(run: &mut LaneRun<'_>, place: &Place, image_id: &str, taken: bool) -> Result<Before, Stop> {
-    let manifest = match place.manifest() {
+    let mut errors = Vec::new();
+    let manifest = match retried(&mut errors, || place.manifest()) {
         Ok(reply) => Some(reply.value),
         Err(error) if error.kind == CallErrorKind::NotFound => None,
         Err(error) => return Err(run.unanswered("before", "the registry's manifest of the tag", error)),
     };
-    let ecr = match run.world()?.substrate.ecr().describe_image(&place.repository, &place.tag) {
+    let ecr = run.world()?.substrate.ecr();
+    let ecr = match retried(&mut errors, || ecr.describe_image_once(&place.repository, &place.tag)) {
         Ok(reply) => Some(reply.value.digest),
         Err(error) if error.kind == CallErrorKind::NotFound => None,
         Err(error) => return Err(run.unanswered("before", "aws ecr describe-images", error)),
@@ -328,9 +330,9 @@ fn tell_ecr(run: &mut LaneRun<'_>, place: &Place) -> Step {
 
 fn resolve(run: &mut LaneRun<'_>, place: &Place, image_id: String) -> Result<Resolved, Stop> {
     let mut errors = Vec::new();
-    let manifest = twice(&mut errors, || place.manifest()).map(|reply| reply.value);
+    let manifest = retried(&mut errors, || place.manifest()).ok().map(|reply| reply.value);
     let ecr = run.world()?.substrate.ecr();
-    let by_ecr = twice(&mut errors, || ecr.describe_image(&place.repository, &place.tag));
+    let by_ecr = retried(&mut errors, || ecr.describe_image_once(&place.repository, &place.tag)).ok();
     Ok(Resolved {
         tag: place.tag.clone(),
         repository_uri: place.uri.clone(),
@@ -356,19 +358,19 @@ pub(in crate::m1::dev_min) fn resolve_again(
 }
 
 /// The answer of a look-up, with one retry where the connection failed.
-fn twice<T>(errors: &mut Vec<String>, mut ask: impl FnMut() -> Result<T, CallError>) -> Option<T> {
-    for _ in 0..ATTEMPTS {
-        match ask() {
-            Ok(answer) => return Some(answer),
-            Err(error) => {
-                errors.push(error.to_string());
-                if !may_pass(&error) {
-                    return None;
-                }
-            }
+fn retried<T>(errors: &mut Vec<String>, mut ask: impl FnMut() -> Result<T, CallError>) -> Result<T, CallError> {
+    let mut attempts = 1;
+    loop {
+        let error = match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        errors.push(error.to_string());
+        if attempts == ATTEMPTS || !may_pass(&error) {
+            return Err(error);
         }
+        attempts += 1;
     }
-    None
 }
 
 /// The tag that proves nothing: what becomes of it changes nothing.

@@ -6,6 +6,7 @@ use support::run::context::LaneRun;
 use support::run::lane::Step;
 use support::run::publication::{Publication, durable_derived, non_secret_derived};
 
+use super::build_actor;
 use super::commands::{COMMANDS, INPUTS, STEPS, Surface};
 use super::image::{BUILT, Built};
 use super::push::{AGREED, PUSHED, RESOLVED, Resolved, SAME_IMAGE, TAG_FREE};
@@ -56,7 +57,7 @@ pub(super) fn publish(run: &mut LaneRun<'_>) -> Step {
         "context_digest": built.as_ref().and_then(|b| b.context_digest.as_deref()),
         "image_taken": built.as_ref().is_some_and(|b| b.taken),
         "build_log_end": built.as_ref().map(|b| b.log.as_str()).filter(|_| !open.is_empty()),
-        "build_actor": files::build_actor(run)?,
+        "build_actor": build_actor(run, built.as_ref())?,
         "verdict": if open.is_empty() { "PASS" } else { "FAIL" },
         "failure_reason": open,
         "non_secret": true,

@@ -84,7 +84,6 @@ pub(super) static AGREE: Check<(Outputs, Identity, Resolved)> = Check::<(Outputs
 /// Reads the file, where it is given.
 pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     let workflow: Workflow = run.fact(FACT)?;
-    let path = run.given(FILE).map(str::to_owned);
     let mut outputs = Outputs {
         asked: workflow.asked,
         live: run.basis() == RunBasis::Live,
@@ -92,18 +91,27 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
         actor: run.given("GITHUB_ACTOR").map(str::to_owned),
         ..Outputs::default()
     };
-    if let Some(path) = &path {
-        match read(&source::folder(run).join(path)) {
+    if let Some((path, read)) = given(run) {
+        match read {
             Ok(said) => outputs.said = said,
             Err(why) => outputs.problem = Some(why),
         }
+        outputs.path = Some(path);
     }
-    outputs.path = path;
     run.observe("outputs", "the file that PHASEGATE_CI_OUTPUTS names, and the environment", &outputs)
 }
 
+/// What a file says, or why it says nothing.
+type Read = Result<BTreeMap<String, String>, String>;
+
+/// The file that is given, and what it says.
+pub(super) fn given(run: &LaneRun<'_>) -> Option<(String, Read)> {
+    let path = run.given(FILE)?;
+    Some((path.to_owned(), read(&source::folder(run).join(path))))
+}
+
 /// The outputs that a file says, and nothing else of it.
-fn read(path: &std::path::Path) -> Result<BTreeMap<String, String>, String> {
+fn read(path: &std::path::Path) -> Read {
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let body: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let texts = OUTPUTS.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.as_str()?.to_owned())));
