@@ -396,3 +396,14 @@ fn what_looks_like_an_entrypoint_and_is_none(#[case] lines: &str) {
     assert_eq!(kinds(&parsed), [&PlanErrorKind::UnreadEntrypoint]);
     assert!(parsed.errors.first().unwrap().line.contains("E_X"));
 }
+
+#[test]
+fn code_in_blocks_is_kept_line_by_line_with_its_place() {
+    let parsed = lane(
+        "DoD:\n- [ ] a\n\n```sh\ndocker build \\\n  --tag x .\n\n  # why\n```\n\n1. Below:\n   - deep:\n\n     ```\n     make it\n     ```\n",
+    );
+    let lines: Vec<(Option<&str>, &str, usize)> =
+        parsed.plan.code_lines.iter().map(|code| (code.lane.as_deref(), code.text.as_str(), code.place.line)).collect();
+    let lane = Some("M3.A");
+    assert_eq!(lines, [(lane, "docker build --tag x .", 11), (lane, "# why", 14), (lane, "make it", 21)]);
+}

@@ -18,7 +18,7 @@
 //! track = "dev_min"
 //! phase = "M3"
 //!
-//! [[gate.box]]                    # also: row, code, law, file, fields, handle, prerequisite, predicate, register, authority
+//! [[gate.box]]                    # also: row, code, law, file, fields, handle, prerequisite, predicate, record, register, authority
 //! lane = "M3.A"
 //! …
 //! ```

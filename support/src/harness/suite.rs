@@ -84,6 +84,7 @@ impl PlanSuite<'_> {
             handles,
             bindings: &self.bindings,
             needed: [phase.evidence_bucket, phase.region],
+            records: phase.records(),
         }
     }
 

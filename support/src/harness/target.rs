@@ -322,9 +322,9 @@ impl Target<'_> {
         let documents = documents_of(suite, settings, lock, world.as_ref())?;
         let mut locked_cases = suite.cases.clone();
         let held = hold(suite, &documents, settings, lock, &mut locked_cases);
-        let (substrate, left_out) = match open_substrate(settings, phase, &documents, world.as_ref()) {
-            Ok((substrate, left_out)) => (Ok(substrate), left_out),
-            Err(none) => (Err(none), Vec::new()),
+        let (substrate, left_out, kept_since) = match open_substrate(settings, phase, &documents, world.as_ref()) {
+            Ok(open) => (Ok(open.substrate), open.left_out, open.kept_since),
+            Err(none) => (Err(none), Vec::new(), None),
         };
         let notes: Vec<String> = held.notes.into_iter().chain(left_out).collect();
         let pinned_account = lock.and_then(Lock::account);
@@ -346,7 +346,7 @@ impl Target<'_> {
         problems.extend(held.findings);
         problems.extend(other_account(phase, pinned_account, world.as_ref()));
         let images = open_images(settings, phase);
-        let mut instant = first_instant(settings, world.as_ref(), substrate.as_ref().ok())?;
+        let mut instant = first_instant(settings, world.as_ref(), kept_since)?;
         for _ in 0..MOST_SECONDS {
             let execution = Execution {
                 phase,
@@ -494,15 +494,25 @@ enum NoSubstrate {
     Substrate(#[from] SubstrateError),
     #[error("the world could not be seeded: {0}")]
     Seed(#[from] SeedError),
+    #[error(transparent)]
+    World(#[from] WorldError),
 }
 
-/// The substrate, and what of the world could not be put into it.
+/// A substrate, seeded where it may be.
+struct Opened {
+    substrate: Substrate,
+    /// What of the world could not be put into it.
+    left_out: Vec<String>,
+    /// The second of the last change before it was seeded, of a world that is kept.
+    kept_since: Option<u64>,
+}
+
 fn open_substrate(
     settings: &Settings,
     phase: &Phase,
     documents: &Documents,
     world: Option<&World>,
-) -> Result<(Substrate, Vec<String>), NoSubstrate> {
+) -> Result<Opened, NoSubstrate> {
     let unresolved = |why: String| NoSubstrate::Region { handle: phase.region.to_owned(), why };
     let resolved = documents.handles.resolve(phase.region).map_err(|e| unresolved(e.to_string()))?;
     let region = resolved.text().map_err(|e| unresolved(e.to_string()))?;
@@ -510,10 +520,11 @@ fn open_substrate(
     options.endpoint.clone_from(&settings.endpoint);
     options.world_dir.clone_from(&settings.world_dir);
     let substrate = Substrate::open(&options)?;
+    let kept_since = if settings.world_dir.is_some() { substrate.world_time()? } else { None };
     let seeded = world.filter(|_| settings.substrate == SubstrateKind::Embedded || settings.seed);
     let seeded = seeded.map(|world| seed::apply(&substrate, world)).transpose()?.unwrap_or_default();
     let left_out = seeded.left_out.into_iter().map(|what| format!("not seeded: {what}")).collect();
-    Ok((substrate, left_out))
+    Ok(Opened { substrate, left_out, kept_since })
 }
 
 /// The container engine and the registry, where the phase needs them: on AWS the repository's own registry, else one on this machine.
@@ -531,18 +542,13 @@ fn open_images(settings: &Settings, phase: &Phase) -> Option<Result<Images, Imag
 }
 
 /// The wall clock for `aws`; else the clock that is set, else where the world stands.
-fn first_instant(
-    settings: &Settings,
-    world: Option<&World>,
-    substrate: Option<&Substrate>,
-) -> Result<Instant, GateError> {
+fn first_instant(settings: &Settings, world: Option<&World>, kept_since: Option<u64>) -> Result<Instant, GateError> {
     if let Some(clock) = settings.clock {
         return Ok(clock);
     }
     let Some(world) = world else { return Ok(Instant::now()?) };
     let begins = Instant::parse(world.instant())?;
-    let kept = substrate.filter(|_| settings.world_dir.is_some());
-    match kept.map(Substrate::world_time).transpose()?.flatten() {
+    match kept_since {
         Some(last) => Ok(Instant::from_second(i64::try_from(last).unwrap_or(i64::MAX))?.max(begins)),
         None => Ok(begins),
     }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub entrypoints: Vec<EntrypointRow>,
     /// Labelled lists that no other rule takes, in the order of the document.
     pub records: Vec<Record>,
+    /// Lines of code that stand in blocks, in the order of the document: no part of the plan's grammar, and said all the same.
+    pub code_lines: Vec<CodeLine>,
     /// Evidence files and their minimum fields, one contract for each lane that has any.
     pub contracts: Vec<EvidenceContract>,
     /// Field lists inside tasks, such as what a handoff pack is to contain.
@@ -70,6 +72,7 @@ impl Plan {
             matrices: Vec::new(),
             entrypoints: Vec::new(),
             records: Vec::new(),
+            code_lines: Vec::new(),
             contracts: Vec::new(),
             task_fields: Vec::new(),
             registers: Vec::new(),
@@ -99,6 +102,17 @@ impl Plan {
         let of_lane = self.records.iter().filter(move |record| record.lane.as_deref() == Some(lane));
         of_lane.filter(move |record| records::holds(&record.label, words))
     }
+}
+
+/// One line of a block of code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeLine {
+    /// The lane under whose heading it stands.
+    pub lane: Option<String>,
+    /// As it is written, without the white space around it; never empty. Lines that end with a backslash are joined with the next.
+    pub text: String,
+    /// Where it begins.
+    pub place: Place,
 }
 
 /// [`Plan::phase`] of a master plan.

@@ -16,7 +16,8 @@ use super::error::{Diagnostic, PlanError, PlanErrorKind, Severity};
 use super::items::{self, DEPTH_LIMIT, Found, Item};
 use super::marks::{self, code_spans};
 use super::model::{
-    EvidenceContract, ExecutionId, LanePlan, Law, MASTER, MinimumFields, Plan, Predicate, SummaryRequirement, Task,
+    CodeLine, EvidenceContract, ExecutionId, LanePlan, Law, MASTER, MinimumFields, Plan, Predicate, SummaryRequirement,
+    Task,
 };
 use super::registers::{self, Register};
 use super::source::Lines;
@@ -105,6 +106,7 @@ impl<'s> Reader<'s> {
     pub(crate) fn document<'a>(&mut self, root: Node<'a>) {
         let mut nodes = root.children().peekable();
         while let Some(node) = nodes.next() {
+            self.code_below(node);
             let data = node.data();
             let position = data.sourcepos;
             match data.value {
@@ -120,6 +122,7 @@ impl<'s> Reader<'s> {
                     drop(data);
                     let mut found = items::read(node, self.lines);
                     while let Some(more) = nodes.next_if(|next| continues(node, next)) {
+                        self.code_below(more);
                         found.append(items::read(more, self.lines));
                     }
                     self.list(found);
@@ -133,6 +136,38 @@ impl<'s> Reader<'s> {
                 // is found by the sweep.
                 _ => {}
             }
+        }
+    }
+
+    /// Keeps the lines of the blocks of code in a part of the document, however deep they stand.
+    fn code_below<'a>(&mut self, part: Node<'a>) {
+        let lane = self.headings.last().and_then(|open| open.lane.clone());
+        for node in part.descendants() {
+            let data = node.data();
+            let NodeValue::CodeBlock(ref block) = data.value else { continue };
+            // Of a fenced block the first line is the fence.
+            let first = data.sourcepos.start.line + usize::from(block.fenced);
+            let mut joined: Option<(usize, String)> = None;
+            for (number, line) in block.literal.lines().enumerate() {
+                let (at, mut text) = joined.take().unwrap_or((first + number, String::new()));
+                let line = line.trim();
+                text.push_str(line.trim_end_matches('\\'));
+                if line.ends_with('\\') {
+                    joined = Some((at, text));
+                } else {
+                    self.code_line(&lane, at, &text);
+                }
+            }
+            if let Some((at, text)) = joined {
+                self.code_line(&lane, at, &text);
+            }
+        }
+    }
+
+    fn code_line(&mut self, lane: &Option<String>, line: usize, text: &str) {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() {
+            self.plan.code_lines.push(CodeLine { lane: lane.clone(), text, place: self.plan.source.place(line) });
         }
     }
 

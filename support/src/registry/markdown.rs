@@ -123,13 +123,8 @@ impl Looks {
 /// Parses a registry. It never fails as a whole: what cannot be read is in [`Parsed::errors`].
 #[must_use]
 pub fn parse(path: &Path, text: &str) -> Parsed {
-    let lines: Vec<&str> = text
-        .strip_prefix('\u{feff}')
-        .unwrap_or(text)
-        .split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .collect();
-    let outline = Outline::of(&lines);
+    let lines = lines_of(text);
+    let outline = Outline::of(text);
     let mut reader = Reader { path, definitions: Vec::new(), errors: Vec::new() };
     match &*LOOKS {
         Ok(looks) => {
@@ -144,6 +139,16 @@ pub fn parse(path: &Path, text: &str) -> Parsed {
     reader.errors.sort_by_key(|error| error.line);
     let registry = Registry::new(path.to_owned(), reader.definitions, tokens, &reader.errors);
     Parsed { registry, errors: reader.errors }
+}
+
+fn lines_of(text: &str) -> Vec<&str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect()
+}
+
+/// The text as comrak is to read it: it ends a line at a lone carriage return; ours are numbered as editors number them.
+pub(super) fn source_of(text: &str) -> String {
+    lines_of(text).join("\n").replace('\r', " ")
 }
 
 struct Reader<'path> {
@@ -296,11 +301,9 @@ struct TokenList {
 }
 
 impl Outline {
-    fn of(lines: &[&str]) -> Self {
+    fn of(text: &str) -> Self {
         let arena = Arena::new();
-        // comrak ends a line at a lone carriage return; ours are numbered as editors number them.
-        let text = lines.join("\n").replace('\r', " ");
-        let root = parse_document(&arena, &text, &Options::default());
+        let root = parse_document(&arena, &source_of(text), &Options::default());
         let mut outline = Self::default();
         for node in root.descendants() {
             match &node.data().value {
@@ -313,8 +316,7 @@ impl Outline {
     }
 
     fn item<'arena>(&mut self, node: &'arena AstNode<'arena>) {
-        let quoted = node.ancestors().any(|ancestor| matches!(ancestor.data().value, NodeValue::BlockQuote));
-        if let (false, Some((line, Some(span)))) = (quoted, leading_code(node)) {
+        if let (false, Some((line, Some(span)))) = (is_quoted(node), leading_code(node)) {
             self.items.insert(line, span);
         }
     }
@@ -335,8 +337,13 @@ impl Outline {
     }
 }
 
+/// Whether it stands in a quotation.
+pub(super) fn is_quoted<'arena>(node: &'arena AstNode<'arena>) -> bool {
+    node.ancestors().any(|ancestor| matches!(ancestor.data().value, NodeValue::BlockQuote))
+}
+
 /// The line of an item's first paragraph, and its text where it begins with a code span that ends on that line.
-fn leading_code<'arena>(item: &'arena AstNode<'arena>) -> Option<(usize, Option<String>)> {
+pub(super) fn leading_code<'arena>(item: &'arena AstNode<'arena>) -> Option<(usize, Option<String>)> {
     let paragraph = item.first_child().filter(|child| matches!(child.data().value, NodeValue::Paragraph))?;
     let line = paragraph.data().sourcepos.start.line;
     let span = paragraph.first_child().and_then(|inline| match &inline.data().value {

@@ -21,6 +21,8 @@
 mod handles;
 mod lookup;
 mod markdown;
+mod names;
+mod notes;
 mod pattern;
 mod value;
 
@@ -28,6 +30,8 @@ pub use handles::{Handles, SourceError};
 pub use lookup::{HandleError, Registry, Resolved, SourceClass};
 pub use markdown::{Definition, Parsed, RegistryError, RegistryErrorKind, parse};
 pub(crate) use markdown::{first_code_span, with_value_on_line};
+pub use names::is_handle_name;
+pub use notes::{Note, notes_of};
 pub use pattern::{AllowedTokens, PatternError, fill_pattern};
 pub(crate) use pattern::{unsafe_anywhere, unsafe_in_path_segment};
 pub use value::{HandleValue, ValueError, placeholder_in};

@@ -36,6 +36,8 @@ pub enum Kind {
     Prerequisite,
     /// A predicate of the verdict.
     Predicate,
+    /// A record that a proof rests on.
+    Record,
     /// A blocker register.
     Register,
 }
@@ -58,6 +60,7 @@ impl Kind {
             Self::Handle => "handle",
             Self::Prerequisite => "prerequisite",
             Self::Predicate => "predicate",
+            Self::Record => "record",
             Self::Register => "register",
         }
     }
@@ -183,6 +186,10 @@ pub(super) fn entries(gate: &Gate) -> Vec<Entry> {
     }
     for Placed { value, at } in &gate.predicates {
         push(Kind::Predicate, in_lane(&value.lane, &value.name), "evaluated".to_owned(), 0, at);
+    }
+    for Placed { value, at } in &gate.records {
+        let says = format!("{} line(s), {}", value.lines, short(&value.hash));
+        push(Kind::Record, format!("{} {}", value.lane, value.about), says, value.lines, at);
     }
     for Placed { value, at } in &gate.registers {
         let says = if value.must_be_empty { "must be empty" } else { "may list open entries" };

@@ -83,6 +83,8 @@ pub(super) struct Gate {
     pub prerequisites: List<PrerequisitePin>,
     #[serde(default, rename = "predicate", skip_serializing_if = "Vec::is_empty")]
     pub predicates: List<PredicatePin>,
+    #[serde(default, rename = "record", skip_serializing_if = "Vec::is_empty")]
+    pub records: List<RecordPin>,
     #[serde(default, rename = "register", skip_serializing_if = "Vec::is_empty")]
     pub registers: List<RegisterPin>,
 }
@@ -196,6 +198,19 @@ pub(super) struct PredicatePin {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     pub name: String,
+}
+
+/// What a lane writes down beside its boxes, and a proof rests on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordPin {
+    pub lane: String,
+    /// Words of its label.
+    pub about: String,
+    /// How many lines it has: fewer are a relaxation.
+    pub lines: usize,
+    /// SHA-256 over its lines, each with its depth.
+    pub hash: String,
 }
 
 /// A blocker register, counted from 1 in the plan.

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::form::{
     AuthorityPin, BoxPin, CodePin, FieldsPin, FilePin, Gate, HandlePin, LawPin, List, Placed, PredicatePin,
-    PrerequisitePin, RegisterPin, RowPin,
+    PrerequisitePin, RecordPin, RegisterPin, RowPin,
 };
 use crate::evidence::digest::sha256_hex;
 use crate::harness::bindings::Bindings;
-use crate::plan::{AuthorityKind, Law, MatrixRow, Place, Plan};
+use crate::plan::{AuthorityKind, Law, MatrixRow, Place, Plan, RecordEntry};
 use crate::registry::{HandleError, Handles, SourceClass};
 use crate::secrets;
 
 /// What is pinned: a plan, the registry that it obeys, and the bindings of its boxes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -23,6 +23,8 @@ pub struct Subject<'a> {
     pub bindings: &'a Bindings,
     /// Handles that the gate itself needs, whatever the plan lists.
     pub needed: [&'static str; 2],
+    /// The records that proofs rest on: lane, and words of the label.
+    pub records: Vec<(&'static str, &'static str)>,
 }
 
 /// What a plan asks now; opaque, to be compared with a lock or written as one.
@@ -46,6 +48,7 @@ pub fn pins_of(subject: &Subject<'_>) -> Pins {
         handles: handles(subject),
         prerequisites: prerequisites(plan),
         predicates: predicates(plan),
+        records: records(subject),
         registers: registers(plan),
     })
 }
@@ -145,6 +148,35 @@ fn laws(plan: &Plan) -> List<LawPin> {
             Placed::new(pin, law.place.clone())
         })
         .collect()
+}
+
+/// A record in several lists under one label is pinned as one.
+fn records(subject: &Subject<'_>) -> List<RecordPin> {
+    let mut pinned: List<RecordPin> = Vec::new();
+    for (lane, words) in &subject.records {
+        let mut lines = Vec::new();
+        let mut place = None;
+        for record in subject.plan.records_about(lane, words) {
+            place.get_or_insert_with(|| record.place.clone());
+            read_lines(&record.entries, 0, &mut lines);
+        }
+        let Some(place) = place else { continue };
+        let pin = RecordPin {
+            lane: (*lane).to_owned(),
+            about: (*words).to_owned(),
+            lines: lines.len(),
+            hash: hash(&lines.join("\n")),
+        };
+        pinned.push(Placed::new(pin, place));
+    }
+    pinned
+}
+
+fn read_lines(entries: &[RecordEntry], depth: usize, lines: &mut Vec<String>) {
+    for entry in entries {
+        lines.push(format!("{depth} {}", entry.text));
+        read_lines(&entry.details, depth + 1, lines);
+    }
 }
 
 fn files(plan: &Plan) -> List<FilePin> {

@@ -49,6 +49,15 @@ DoD:
 | `REGION_OLD` | registry literal | registry | `M9A_V1_BUCKET` | `CLOSED` | `none` |
 | M8 evidence | durable artifact | `s3://evidence/m8/` | `M9A_V1_BUCKET` | `CLOSED` | `none` |
 
+M9A retry posture (pinned):
+1. Failure of the build:
+   - ends the attempt.
+2. Failure of the push:
+   - is tried once more.
+
+M9A other notes:
+1. Nothing rests on this.
+
 M9A blocker taxonomy (fail-closed):
 1. `M9A-B1`: the bucket is not there.
 2. `M9A-B2`: a handle is missing.
@@ -91,7 +100,13 @@ fn plan_of(text: &str) -> crate::plan::Plan {
 
 fn pins_with(plan: &crate::plan::Plan, registry: &str, bindings: &Bindings) -> Pins {
     let handles = Handles::new(registry::parse(Path::new("docs/x_handles.registry.v0.md"), registry).registry);
-    pins_of(&Subject { plan, handles: &handles, bindings, needed: ["AWS_REGION", "BUCKET_NAME"] })
+    pins_of(&Subject {
+        plan,
+        handles: &handles,
+        bindings,
+        needed: ["AWS_REGION", "BUCKET_NAME"],
+        records: vec![("M9.A", "retry posture")],
+    })
 }
 
 fn pins(plan: &str, registry: &str) -> Pins {
@@ -228,6 +243,9 @@ fn a_box_that_looks_like_a_secret_is_not_written_either() {
     Change::Changed,
     true
 )]
+#[case::record_changed("   - is tried once more.", "   - is tried for ever.", Kind::Record, Change::Changed, false)]
+#[case::record_cut("   - is tried once more.\n", "", Kind::Record, Change::Changed, true)]
+#[case::record_removed("M9A retry posture (pinned):", "M9A posture:", Kind::Record, Change::Removed, true)]
 #[case::another_handoff("runs/x/handoff.json", "runs/y/handoff.json", Kind::Authority, Change::Removed, true)]
 fn each_pinned_thing_that_differs_is_named_and_holds(
     #[case] was: &str,
@@ -265,6 +283,7 @@ fn each_pinned_thing_that_differs_is_named_and_holds(
 fn ticks_order_and_white_space_are_not_pinned() {
     let lock = lock_of(&pins(PLAN, REGISTRY), None);
     let plan = PLAN
+        .replace("1. Nothing rests on this.", "1. Nothing rests on that.")
         .replace("- [ ] The first thing is so.", "- [x]   The first\n  thing is so.")
         .replace("`CLOSED`", "`OPEN`")
         .replace("# Plan - M9\n", "# Plan - M9\n\nMore words.\n");

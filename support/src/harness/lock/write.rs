@@ -202,6 +202,7 @@ fn empty(of: &Gate) -> Gate {
         handles: Vec::new(),
         prerequisites: Vec::new(),
         predicates: Vec::new(),
+        records: Vec::new(),
         registers: Vec::new(),
     }
 }
