@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod harness;
 pub mod image;
 pub mod plan;
+pub mod reach;
 pub mod registry;
 pub mod run;
 pub mod secrets;

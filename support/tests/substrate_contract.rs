@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "the helpers of a test may fail it")]
 
+#[path = "substrate_contract/daemons.rs"]
+mod daemons;
 #[path = "substrate_contract/ground.rs"]
 mod ground;
 #[path = "substrate_contract/iam.rs"]
@@ -101,6 +103,22 @@ fn the_embedded_world_in_a_directory_keeps_the_contract() {
     let assertions: Vec<Assertion> =
         all_assertions().into_iter().filter(|(name, _)| !name.contains("more_than_100")).collect();
     run_contract("embedded", &Ground::embedded(&world), &assertions);
+}
+
+#[test]
+fn the_daemons_of_a_seeded_world_in_memory_keep_the_contract() {
+    let substrate = daemons::seeded(None);
+    let ground = Ground::embedded(substrate.embedded().unwrap());
+    run_contract("embedded", &ground, daemons::LIST);
+}
+
+#[test]
+fn the_daemons_of_a_seeded_world_in_a_directory_keep_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(daemons::seeded(Some(dir.path())));
+    // Another process goes on with it.
+    let world = EmbeddedWorld::in_directory(dir.path()).unwrap();
+    run_contract("embedded", &Ground::embedded(&world), daemons::LIST);
 }
 
 #[test]

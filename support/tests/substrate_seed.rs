@@ -9,7 +9,8 @@ use phasegate_support::substrate::embedded::{self, EmbeddedWorld};
 use phasegate_support::substrate::reply::CallErrorKind;
 use phasegate_support::substrate::seed::{self, SeedError, World};
 use phasegate_support::substrate::{
-    CostQuery, Granularity, Options, PolicyDecision, Substrate, SubstrateKind, Versioning,
+    CostQuery, EVENT_LIMIT, Granularity, LogQuery, Options, PolicyDecision, ServiceInfo, Substrate, SubstrateKind,
+    TaskFilter, TasksSeen, Versioning,
 };
 use rstest::rstest;
 
@@ -357,6 +358,218 @@ fn costs_that_cannot_be_made_are_named() {
     assert_eq!(seeded.left_out.len(), 1);
     assert!(seeded.left_out[0].starts_with("4 [[cost]] row(s): "), "{seeded:?}");
     assert_eq!(costs(&substrate, &MONTH_TO_DATE), []);
+}
+
+/// What M4's things look like in a world.
+const DAEMONS: &str = r#"
+account = "230372904534"
+region = "eu-west-2"
+instant = "2026-02-10T12:00:00Z"
+
+[[cluster]]
+name = "main"
+
+[[task_definition]]
+family = "gate"
+
+[[task_definition.container]]
+name = "app"
+image = "platform:git-1"
+environment = { REQUIRED_PLATFORM_RUN_ID = "platform_1" }
+log_group = "/gate"
+
+[[task_definition.container]]
+name = "side"
+image = "side:1"
+essential = false
+
+[[service]]
+cluster = "main"
+name = "gate"
+task_definition = "gate:1"
+behaviour = "crash_loop"
+starts_after = 0
+
+[[service]]
+cluster = "main"
+name = "slow"
+task_definition = "gate"
+desired = 1
+starts_after = 2
+
+[[stray_task]]
+cluster = "main"
+family = "gate"
+
+[[log_group]]
+name = "/gate"
+
+[[log_event]]
+group = "/gate"
+stream = "app/1"
+message = "words"
+
+[[vpc]]
+id = "vpc-1"
+
+[[subnet]]
+id = "subnet-1"
+vpc = "vpc-1"
+zone = "eu-west-2a"
+
+[[security_group]]
+id = "sg-1"
+vpc = "vpc-1"
+
+[[nat_gateway]]
+id = "nat-1"
+subnet = "subnet-1"
+"#;
+
+/// How many things [`DAEMONS`] declares.
+const DAEMONS_COUNT: usize = 11;
+
+fn service(substrate: &Substrate, name: &str) -> ServiceInfo {
+    let came = substrate.ecs().describe_services("main", &[name]).unwrap().value;
+    came.into_iter().find_map(|state| state.info).unwrap()
+}
+
+fn all_tasks(substrate: &Substrate, desired: &str) -> TasksSeen {
+    let arns = substrate.ecs().list_tasks("main", TaskFilter::All, desired).unwrap().value.entries;
+    substrate.ecs().describe_tasks("main", &arns).unwrap().value
+}
+
+#[test]
+fn daemons_are_made_once_and_kept_as_they_went_on() {
+    let literals = folder(DAEMONS);
+    let world = World::read(literals.path()).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let first = seed::apply(&embedded(Some(kept.path())), &world).unwrap();
+    assert_eq!((first.made, first.kept, first.left_out.len()), (DAEMONS_COUNT, 0, 0));
+    let one = embedded(Some(kept.path()));
+    let started = one.ecs().update_service("main", "gate", 1, None).unwrap().value;
+    assert_eq!((started.desired, started.running), (1, 0));
+    assert_eq!(service(&one, "slow").pending, 1, "a look that still sees it starting");
+    // Another process, which seeds again.
+    let other = embedded(Some(kept.path()));
+    let second = seed::apply(&other, &world).unwrap();
+    assert_eq!((second.made, second.kept), (0, DAEMONS_COUNT));
+    assert_eq!(service(&other, "gate").desired, 1);
+    assert_eq!(service(&other, "slow").pending, 1);
+    assert_eq!(service(&other, "slow").running, 1, "two looks are over");
+    assert!(all_tasks(&other, "STOPPED").tasks.iter().all(|task| task.containers[0].exit_code == Some(1)));
+}
+
+#[test]
+fn the_same_calls_give_the_same_daemons() {
+    let literals = folder(DAEMONS);
+    let world = World::read(literals.path()).unwrap();
+    let made = || {
+        let substrate = embedded(None);
+        seed::apply(&substrate, &world).unwrap();
+        let updated = substrate.ecs().update_service("main", "gate", 2, None).unwrap().value;
+        let looks = [service(&substrate, "slow"), service(&substrate, "gate"), service(&substrate, "gate")];
+        let tasks = (all_tasks(&substrate, "RUNNING"), all_tasks(&substrate, "STOPPED"));
+        let query = LogQuery { pattern: None, from_second: 0, stream: None };
+        (updated, looks, tasks, substrate.logs().events("/gate", query).unwrap().value)
+    };
+    let first = made();
+    assert_eq!(first, made());
+    let (running, stopped) = &first.2;
+    let mut arns: Vec<_> = running.tasks.iter().chain(&stopped.tasks).map(|task| &task.arn).collect();
+    let count = arns.len();
+    arns.sort();
+    arns.dedup();
+    assert_eq!((count, arns.len()), (8, 8), "each task has an id of its own");
+    let times = |at: &Option<String>| at.as_ref().is_some_and(|at| at.starts_with("2026-02-10T12:00:"));
+    assert!(stopped.tasks.iter().all(|task| times(&task.created_at) && times(&task.stopped_at)), "{stopped:?}");
+}
+
+#[test]
+fn daemons_of_nobody_are_denied() {
+    let substrate = embedded(None);
+    let kinds = [
+        substrate.ecs().describe_cluster("main").unwrap_err().kind,
+        substrate.logs().log_groups("").unwrap_err().kind,
+        substrate.network().nat_gateways().unwrap_err().kind,
+    ];
+    assert_eq!(kinds, [CallErrorKind::Denied; 3]);
+}
+
+#[test]
+fn daemons_are_of_their_region() {
+    let literals = folder(DAEMONS);
+    let substrate = embedded(None);
+    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    let mut options = Options::new(SubstrateKind::Embedded, "us-east-1");
+    options.http = Some(embedded::connector(substrate.embedded().unwrap()));
+    let elsewhere = Substrate::open(&options).unwrap();
+    assert_eq!(elsewhere.ecs().describe_cluster("main").unwrap_err().kind, CallErrorKind::NotFound);
+    assert_eq!(elsewhere.network().nat_gateways().unwrap().value.entries, []);
+}
+
+#[test]
+fn daemons_that_cannot_be_made_are_named() {
+    let literals = folder(DAEMONS);
+    let behind = EmbeddedWorld::in_memory();
+    behind.claim("230372904534", 1_770_724_800).unwrap();
+    let mut options = Options::new(SubstrateKind::Embedded, "eu-west-2");
+    options.http = Some(embedded::connector(&behind));
+    let substrate = Substrate::open(&options).unwrap();
+    let seeded = seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    assert_eq!((seeded.made, seeded.left_out.len()), (0, 1));
+    assert!(seeded.left_out[0].starts_with(&format!("{DAEMONS_COUNT} thing(s) of ECS")), "{seeded:?}");
+}
+
+#[rstest]
+#[case::a_behaviour("\"crash_loop\"", "\"pending\"")]
+#[case::an_environment("\"platform_1\"", "\"platform_2\"")]
+#[case::a_message("\"words\"", "\"other words\"")]
+#[case::a_zone("eu-west-2a", "eu-west-2b")]
+fn daemons_that_differ_are_told(#[case] right: &str, #[case] wrong: &str) {
+    let literals = folder(DAEMONS);
+    let substrate = embedded(None);
+    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    assert!(DAEMONS.contains(right));
+    let changed = folder(&DAEMONS.replacen(right, wrong, 1));
+    let error = seed::apply(&substrate, &World::read(changed.path()).unwrap()).unwrap_err();
+    assert!(matches!(error, SeedError::Differs { .. }), "{error}");
+}
+
+#[rstest]
+#[case::no_such_cluster("cluster = \"main\"\nname = \"gate\"", "cluster = \"none\"\nname = \"gate\"")]
+#[case::no_such_revision("\"gate:1\"", "\"gate:2\"")]
+#[case::no_such_family("family = \"gate\"\n\n[[log", "family = \"none\"\n\n[[log")]
+#[case::no_such_group("group = \"/gate\"\nstream", "group = \"/none\"\nstream")]
+#[case::no_such_vpc("vpc = \"vpc-1\"\n\n[[nat", "vpc = \"vpc-2\"\n\n[[nat")]
+#[case::no_such_subnet("subnet = \"subnet-1\"", "subnet = \"subnet-2\"")]
+#[case::a_service_twice("name = \"slow\"", "name = \"gate\"")]
+#[case::a_container_twice("name = \"side\"", "name = \"app\"")]
+#[case::an_empty_definition("[[service]]", "[[task_definition]]\nfamily = \"bare\"\ncontainer = []\n\n[[service]]")]
+#[case::revision_zero("family = \"gate\"\n\n[[task", "family = \"gate\"\nrevision = 0\n\n[[task")]
+#[case::fewer_than_none("desired = 1", "desired = -1")]
+#[case::unknown_behaviour("crash_loop", "crashing")]
+#[case::unknown_status("starts_after = 0", "status = \"GONE\"")]
+#[case::unknown_field("zone = ", "colour = \"red\"\nzone = ")]
+fn daemons_of_another_form_are_refused(#[case] right: &str, #[case] wrong: &str) {
+    assert!(DAEMONS.contains(right));
+    let literals = folder(&DAEMONS.replacen(right, wrong, 1));
+    let error = World::read(literals.path()).unwrap_err();
+    assert!(matches!(error, SeedError::Form { .. }), "{error}");
+}
+
+#[rstest]
+#[case(EVENT_LIMIT, true)]
+#[case(EVENT_LIMIT + 1, false)]
+fn more_events_than_the_limit_are_not_a_whole_list(#[case] count: usize, #[case] complete: bool) {
+    let header = DAEMONS.split("[[cluster]]").next().unwrap();
+    let event = "[[log_event]]\ngroup = \"/g\"\nstream = \"s\"\nmessage = \"m\"\n";
+    let literals = folder(&format!("{header}[[log_group]]\nname = \"/g\"\n{}", event.repeat(count)));
+    let substrate = embedded(None);
+    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    let query = LogQuery { pattern: None, from_second: 0, stream: None };
+    let came = substrate.logs().events("/g", query).unwrap().value;
+    assert_eq!((came.entries.len(), came.complete), (EVENT_LIMIT, complete));
 }
 
 #[rstest]

@@ -10,7 +10,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::reply::CallErrorKind;
 
 /// Codes that mean "no such thing"; the JSON protocols send them with status 400.
-const NOT_FOUND: [&str; 13] = [
+const NOT_FOUND: [&str; 16] = [
     "NoSuchKey",
     "NoSuchBucket",
     "NoSuchVersion",
@@ -24,6 +24,9 @@ const NOT_FOUND: [&str; 13] = [
     "NoSuchEntityException",
     "StateMachineDoesNotExist",
     "ExecutionDoesNotExist",
+    "ClusterNotFoundException",
+    "ServiceNotFoundException",
+    "ResourceNotFoundException",
 ];
 
 /// Codes of missing, wrong, expired or insufficient credentials.
@@ -62,12 +65,14 @@ const THROTTLED: [&str; 10] = [
 ];
 
 /// Codes of an operation that the server lacks.
-const UNSUPPORTED: [&str; 6] = [
+const UNSUPPORTED: [&str; 8] = [
     "InvalidAction",
     "NotImplemented",
     "NotImplementedException",
+    "TypeNotFoundException",
     "UnknownOperation",
     "UnknownOperationException",
+    "UnsupportedActionException",
     "UnsupportedOperation",
 ];
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use aws_sdk_ecr::config::retry::RetryConfig;
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -105,13 +106,31 @@ impl Ecr {
     /// `NotFound` when the repository or the tag is missing, also where the server answers with an
     /// empty list; see [`CallErrorKind`] for the others.
     pub fn describe_image(&self, repository: &str, tag: &str) -> Result<Reply<ImageInfo>, CallError> {
+        self.image_of(repository, tag, aws_sdk_ecr::config::Builder::new())
+    }
+
+    /// The same, sent once: for who counts how often it is tried.
+    ///
+    /// # Errors
+    /// As [`Self::describe_image`].
+    pub fn describe_image_once(&self, repository: &str, tag: &str) -> Result<Reply<ImageInfo>, CallError> {
+        self.image_of(repository, tag, aws_sdk_ecr::config::Builder::new().retry_config(RetryConfig::disabled()))
+    }
+
+    fn image_of(
+        &self,
+        repository: &str,
+        tag: &str,
+        config: aws_sdk_ecr::config::Builder,
+    ) -> Result<Reply<ImageInfo>, CallError> {
         let call = self.link.call("ecr", "describe-images", format!("{repository}:{tag}"));
         let request = self
             .client
             .describe_images()
             .repository_name(repository)
             .image_ids(ImageIdentifier::builder().image_tag(tag).build())
-            .customize();
+            .customize()
+            .config_override(config);
         let reply = call.send(request.interceptor(call.probe()).send())?;
         let mut images = reply.value.image_details.unwrap_or_default().into_iter();
         let image = images.next().ok_or_else(|| absent(&call, tag))?;

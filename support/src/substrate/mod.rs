@@ -5,16 +5,21 @@
 //! and the credentials differ. The calls are synchronous: a private runtime carries them, each
 //! under a time limit.
 //!
-//! Lanes get readers. There is no delete and no overwrite (law 3): the one write is a conditional
-//! put, which only the evidence door can reach. The raw SDK clients do not leave this module.
+//! Lanes get readers. There is no delete and no overwrite (law 3): the writes are a conditional put,
+//! which only the evidence door can reach, and the start of an ECS service, which never stops one.
+//! The raw SDK clients do not leave this module.
 
 pub(crate) mod classify;
 mod cost;
 mod ecr;
+mod ecs;
+mod ecs_tasks;
 pub mod embedded;
 mod iam;
 mod iam_simulate;
 pub(crate) mod link;
+mod logs;
+mod network;
 mod policy_document;
 pub mod reply;
 mod s3;
@@ -22,12 +27,13 @@ mod s3_put;
 pub mod seed;
 mod sfn;
 mod ssm;
+mod stand_ins;
 mod sts;
 mod walk;
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
@@ -38,8 +44,12 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 pub use cost::{Cost, CostAmount, CostPeriod, CostQuery, Granularity, UnknownGranularity};
 pub use ecr::{Ecr, ImageInfo, RepositoryInfo, TagMutability};
+pub use ecs::{ClusterInfo, Deployment, Ecs, NewService, ServiceEvent, ServiceInfo, ServiceState, TaskFilter};
+pub use ecs_tasks::{ContainerDefinition, ContainerInfo, TaskDefinition, TaskInfo, TasksSeen};
 pub use iam::{Iam, InlinePolicy, ManagedPolicy, RoleInfo, RolePolicies};
 pub use iam_simulate::{PolicyDecision, Simulated};
+pub use logs::{EVENT_LIMIT, LogEvent, LogGroup, LogQuery, Logs};
+pub use network::{NatGateway, Network, SecurityGroupInfo, SubnetInfo, VpcInfo};
 pub use policy_document::{PolicyDocumentError, policy_document};
 pub use s3::{BucketHead, Listing, ObjectBody, ObjectEntry, ObjectHead, S3, VersionEntry, Versioning};
 pub use s3_put::PutDone;
@@ -47,9 +57,12 @@ pub use sfn::{ExecutionEntry, ExecutionInfo, Sfn, StateMachineEntry, StateMachin
 pub use ssm::{ParameterInfo, ReadableParameter, Ssm};
 pub use sts::Identity;
 
+use crate::reach::{KafkaAddress, Places, Reach, Security};
 use embedded::{EmbeddedWorld, WorldError};
 use link::Link;
 use reply::{CallError, Reply};
+pub(crate) use stand_ins::StandInWorld;
+use stand_ins::StandIns;
 
 /// The time that one call may take, retries included, unless the options say otherwise.
 pub const DEFAULT_CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -164,10 +177,15 @@ pub struct Substrate {
     s3: S3,
     cost: Cost,
     ecr: Ecr,
+    ecs: Ecs,
     iam: Iam,
+    logs: Logs,
+    network: Network,
     sfn: Sfn,
     ssm: Ssm,
     sts: sts::Sts,
+    reach: Reach,
+    stand_ins: OnceLock<StandIns>,
 }
 
 impl Substrate {
@@ -192,10 +210,21 @@ impl Substrate {
             s3: S3::new(&config, path_style, Arc::clone(&link)),
             cost: Cost::new(&config, Arc::clone(&link)),
             ecr: Ecr::new(&config, Arc::clone(&link)),
+            ecs: Ecs::new(&config, Arc::clone(&link)),
             iam: Iam::new(&config, Arc::clone(&link)),
+            logs: Logs::new(&config, Arc::clone(&link)),
+            network: Network::new(&config, Arc::clone(&link)),
             sfn: Sfn::new(&config, Arc::clone(&link)),
             ssm: Ssm::new(&config, Arc::clone(&link)),
             sts: sts::Sts::new(&config, Arc::clone(&link)),
+            reach: Reach::over(
+                Arc::clone(&link),
+                match options.kind {
+                    SubstrateKind::Aws => Places::as_named(),
+                    SubstrateKind::Embedded | SubstrateKind::Endpoint => Places::default().loopback_only(),
+                },
+            ),
+            stand_ins: OnceLock::new(),
             options: options.clone(),
             link,
             config,
@@ -242,6 +271,24 @@ impl Substrate {
         &self.ecr
     }
 
+    /// ECS.
+    #[must_use]
+    pub fn ecs(&self) -> &Ecs {
+        &self.ecs
+    }
+
+    /// CloudWatch Logs.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Networks.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// IAM.
     #[must_use]
     pub fn iam(&self) -> &Iam {
@@ -258,6 +305,33 @@ impl Substrate {
     #[must_use]
     pub fn ssm(&self) -> &Ssm {
         &self.ssm
+    }
+
+    /// Whether what daemons need answers. In a rehearsal it leads to what the world lets stand in, and nowhere off this machine.
+    #[must_use]
+    pub fn reach(&self) -> &Reach {
+        self.stand_ins.get().map_or(&self.reach, |stand_ins| &stand_ins.reach)
+    }
+
+    /// Where Kafka is and how it is entered, by the paths of its bootstrap, its key and its secret in the Parameter Store.
+    ///
+    /// # Errors
+    /// As [`Ssm::readable`].
+    pub fn kafka_address(&self, bootstrap: &str, key: &str, secret: &str) -> Result<KafkaAddress, CallError> {
+        let (user, password) = (self.ssm.value(key)?, self.ssm.value(secret)?);
+        let security = match self.kind {
+            SubstrateKind::Aws => Security::SaslSsl { user, password },
+            SubstrateKind::Embedded | SubstrateKind::Endpoint => Security::SaslPlaintext { user, password },
+        };
+        Ok(KafkaAddress { bootstrap: self.ssm.value(bootstrap)?, security })
+    }
+
+    /// Lets what the world has stand in for servers that are named.
+    pub(crate) fn let_stand_in(&self, world: &StandInWorld) -> std::io::Result<()> {
+        let stand_ins = StandIns::start(world, &self.link)?;
+        // A world that is applied once more says the same.
+        let _first = self.stand_ins.set(stand_ins);
+        Ok(())
     }
 
     /// Who the credentials say we are (`sts get-caller-identity`).

@@ -205,6 +205,7 @@ fn known_status(call: &Call<'_>, word: &str) -> Result<ExecutionStatus, CallErro
     }
 }
 
-fn written(instant: &DateTime) -> Option<String> {
+/// A time in RFC 3339, UTC.
+pub(super) fn written(instant: &DateTime) -> Option<String> {
     instant.fmt(Format::DateTime).ok()
 }

@@ -90,6 +90,20 @@ impl Ssm {
     /// # Errors
     /// `NotFound` when it is not there, `Denied` when it or its key is closed to us; see [`CallErrorKind`] for the others.
     pub fn readable(&self, name: &str) -> Result<Reply<ReadableParameter>, CallError> {
+        let (parameter, value) = self.get(name)?;
+        Ok(Reply {
+            value: ReadableParameter { empty: value.is_empty(), placeholder: keeps_a_place(&value), ..parameter.value },
+            request_id: parameter.request_id,
+            attempts: parameter.attempts,
+        })
+    }
+
+    /// The value of a parameter, for what enters with it.
+    pub(super) fn value(&self, name: &str) -> Result<String, CallError> {
+        self.get(name).map(|(_, value)| value)
+    }
+
+    fn get(&self, name: &str) -> Result<(Reply<ReadableParameter>, String), CallError> {
         let call = self.link.call("ssm", "get-parameter", name);
         let request = self.client.get_parameter().name(name).with_decryption(true).customize();
         let reply = call.send(request.interceptor(call.probe()).send()).map_err(without_words)?;
@@ -105,13 +119,9 @@ impl Ssm {
             return Err(call.malformed("it has no version"));
         }
         let value = call.required("Value", parameter.value)?;
-        Ok(call.reply(ReadableParameter {
-            name: name.to_owned(),
-            kind,
-            version: parameter.version,
-            empty: value.is_empty(),
-            placeholder: keeps_a_place(&value),
-        }))
+        let version = parameter.version;
+        let read = ReadableParameter { name: name.to_owned(), kind, version, empty: false, placeholder: false };
+        Ok((call.reply(read), value))
     }
 }
 

@@ -34,6 +34,10 @@ impl<T> Walk<T> {
         self.entries.last()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -49,6 +53,13 @@ impl<T> Walk<T> {
         }
         self.token = Some(token);
         Ok(false)
+    }
+
+    /// The entries so far, where no further page is asked for.
+    pub(super) fn cut_short(self, call: &Call<'_>) -> Reply<Listing<T>> {
+        let mut reply = self.reply(call);
+        reply.value.complete = false;
+        reply
     }
 
     /// All entries, after the last page.

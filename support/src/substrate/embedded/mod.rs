@@ -1,16 +1,20 @@
 //! AWS in this process: real SDK clients speak the real wire protocol to services without a
 //! network.
 //!
-//! S3 is ours, over `s3s`, and so are STS, Cost Explorer and executions; the other services are `winterbaume` crates behind wrappers that close
+//! S3 is ours, over `s3s`, and so are STS, Cost Explorer, executions, ECS, CloudWatch Logs and Cloud Control; the other services are `winterbaume` crates behind wrappers that close
 //! the holes in which a gate could be deceived. What none of them can answer truly is answered by
 //! `NotImplemented`, never by silence.
 
 mod connector;
 pub(super) mod costs;
+mod ecs;
 mod executions;
+pub(super) mod fleet;
 mod holes;
 mod iam;
 mod listing;
+mod logs;
+mod network;
 mod policy;
 mod s3;
 mod services;
@@ -24,6 +28,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use connector::Connector;
 use costs::{Billed, CostRow};
+use fleet::{Declared, Furnished};
 use store::Store;
 pub use store::WorldError;
 
@@ -83,6 +88,18 @@ impl EmbeddedWorld {
     /// any; this is the embedded world's own way, beside the wire.
     pub(super) fn bill(&self, rows: &[CostRow]) -> Result<Billed, WorldError> {
         self.store.change(|state| Ok(costs::bill(state, rows)))
+    }
+
+    /// Gives a region of the world its containers, logs and network. This is the embedded world's
+    /// own way, beside the wire: no call of AWS says how a service is going to do.
+    pub(super) fn furnish(&self, region: &str, declared: &Declared) -> Result<Furnished, WorldError> {
+        self.store.change(|state| {
+            let images = declared.definitions.iter().flat_map(|definition| &definition.containers);
+            let images: Vec<&str> = images.map(|container| container.image.as_str()).collect();
+            let digests = services::image_digests(state, region, &images)
+                .map_err(|trouble| WorldError::Asked { message: trouble.to_string() })?;
+            Ok(fleet::furnish(state, region, declared, &digests))
+        })
     }
 
     /// Gives the world its account and the instant of its first change (seconds since 1970), once.

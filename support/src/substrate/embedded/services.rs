@@ -1,4 +1,5 @@
-//! The services other than S3, STS and Cost Explorer: `winterbaume` handlers over the world's own store.
+//! The services other than S3, STS and Cost Explorer: `winterbaume` handlers over the world's own
+//! store, and our own for ECS, CloudWatch Logs and Cloud Control.
 //!
 //! A handler is made anew for each request, gets its state from the store, and gives it back in the
 //! same critical section; so a world in a directory works for several processes, and a check that a
@@ -11,8 +12,9 @@ use serde_json::{Value, json};
 use winterbaume_core::{MockRequest, StatefulService, default_account_id};
 
 use super::connector::{ServiceRequest, ServiceResponse};
+use super::fleet::Digests;
 use super::store::{Store, WorldError, WorldState};
-use super::{executions, holes, iam};
+use super::{ecs, executions, fleet, holes, iam, logs, network};
 
 const ECR: [&str; 5] = ["CreateRepository", "DescribeRepositories", "PutImage", "DescribeImages", "BatchGetImage"];
 const SFN: [&str; 7] = [
@@ -44,7 +46,10 @@ impl Answer {
 pub(super) fn answer(store: &Store, request: &ServiceRequest) -> ServiceResponse {
     let operation = operation(request);
     let known: &[&str] = match request.service.as_str() {
+        "cloudcontrolapi" => &network::OPERATIONS,
         "ecr" => &ECR,
+        "ecs" => &ecs::OPERATIONS,
+        "logs" => &logs::OPERATIONS,
         "states" => &SFN,
         "ssm" => &SSM,
         _ => &[],
@@ -102,6 +107,10 @@ fn serve(state: &mut WorldState, request: &ServiceRequest, operation: &str) -> R
     let account = state.account.clone().ok_or(Trouble::Unseeded)?;
     let accounts = Accounts::of(&account, &request.body)?;
     match request.service.as_str() {
+        "cloudcontrolapi" | "ecs" | "logs" => {
+            let answer = ours(state, request, operation, &account)?;
+            Ok(json_response(answer.status, answer.body.to_string().into_bytes()))
+        }
         "ecr" => {
             let service = winterbaume_ecr::EcrService::new();
             let host = Host::enter(state, request, &accounts, &service)?;
@@ -132,6 +141,81 @@ fn serve(state: &mut WorldState, request: &ServiceRequest, operation: &str) -> R
             Ok(ServiceResponse { status, content_type: "text/xml", body: accounts.outward(body.as_bytes()) })
         }
     }
+}
+
+/// The services that tell of a region's containers, logs and network.
+fn ours(state: &mut WorldState, request: &ServiceRequest, operation: &str, account: &str) -> Result<Answer, Trouble> {
+    let region = request.region.as_str();
+    let place = ecs::Place { account, region };
+    let Ok(asked) = serde_json::from_slice(&request.body) else {
+        return Ok(Answer::error(400, "SerializationException", "the request is no JSON"));
+    };
+    if request.service == "ecs" {
+        let definitions = state.fleets.get(region).map(|fleet| fleet.declared.definitions.clone()).unwrap_or_default();
+        let containers = definitions.iter().flat_map(|definition| &definition.containers);
+        let images: Vec<&str> = containers.map(|container| container.image.as_str()).collect();
+        let digests = image_digests(state, region, &images)?;
+        return Ok(ecs::answer(state, &place, operation, &asked, &digests));
+    }
+    let nothing = fleet::Fleet::default();
+    let fleet = state.fleets.get(region).unwrap_or(&nothing);
+    Ok(match request.service.as_str() {
+        "logs" => logs::answer(fleet, &place, operation, &asked),
+        _ => network::answer(fleet, operation, &asked),
+    })
+}
+
+/// Refuses a request that asks for more than `known`: what is passed over would be answered wrongly.
+pub(super) fn only(asked: &Value, known: &[&str]) -> Result<(), Answer> {
+    let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let mut fields = asked.as_object().into_iter().flatten();
+    match fields.find(|(field, value)| !known.contains(&field.as_str()) && !empty(value)) {
+        Some((field, _)) => {
+            let message = format!("the embedded world does not answer requests with {field}");
+            Err(Answer::error(501, "NotImplementedException", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The digests of images, as far as they are known: from their own text, or from the world's ECR.
+pub(super) fn image_digests(state: &WorldState, region: &str, images: &[&str]) -> Result<Digests, Trouble> {
+    let account = state.account.clone().ok_or(Trouble::Unseeded)?;
+    let accounts = Accounts::of(&account, &[])?;
+    let service = winterbaume_ecr::EcrService::new();
+    let request = ServiceRequest {
+        service: "ecr".to_owned(),
+        region: region.to_owned(),
+        target: None,
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+    };
+    let host = Host::enter(state, &request, &accounts, &service)?;
+    let mut digests = Digests::new();
+    for image in images {
+        let digest = match image.split_once('@') {
+            Some((_, digest)) => Some(digest.to_owned()),
+            None => {
+                let (repository, tag) = repository_and_tag(image);
+                let asked = json!({"repositoryName": repository, "imageIds": [{"imageTag": tag}]});
+                let found = host.ask("DescribeImages", &asked)?;
+                found.body["imageDetails"][0]["imageDigest"].as_str().map(str::to_owned)
+            }
+        };
+        if let Some(digest) = digest {
+            digests.insert((*image).to_owned(), digest);
+        }
+    }
+    Ok(digests)
+}
+
+/// The repository and the tag of an image, without the host of its registry.
+fn repository_and_tag(image: &str) -> (&str, &str) {
+    let path = match image.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
+        _ => image,
+    };
+    path.rsplit_once(':').unwrap_or((path, "latest"))
 }
 
 /// The account of `winterbaume` is one for the whole process, while each world has its own: it

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::costs::CostRow;
+use super::fleet::Fleet;
 use crate::evidence::digest::sha256_hex;
 
 const STATE_FILE: &str = "world.json";
@@ -46,6 +47,12 @@ pub enum WorldError {
         /// Its SHA-256.
         digest: String,
     },
+    /// A service of the world could not be asked about another one's things.
+    #[error("the world could not be asked: {message}; seed it again")]
+    Asked {
+        /// What went wrong.
+        message: String,
+    },
     /// The world has another account already.
     #[error("the world belongs to account {is}, not to {asked}; seed an empty one")]
     Account {
@@ -72,6 +79,9 @@ pub(super) struct WorldState {
     /// What the account was billed.
     #[serde(default)]
     pub costs: Vec<CostRow>,
+    /// Containers, their logs and their network, by region.
+    #[serde(default)]
+    pub fleets: BTreeMap<String, Fleet>,
 }
 
 /// One bucket.

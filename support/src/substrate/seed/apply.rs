@@ -21,7 +21,7 @@ use crate::substrate::ExecutionInfo;
 use crate::substrate::embedded::costs::{Billed, CostRow};
 use crate::substrate::link::Link;
 use crate::substrate::reply::{CallError, CallErrorKind};
-use crate::substrate::{Substrate, SubstrateKind};
+use crate::substrate::{StandInWorld, Substrate, SubstrateKind};
 
 /// What seeding did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,9 +51,20 @@ pub fn apply(substrate: &Substrate, world: &World) -> Result<Seeded, SeedError> 
     if is != world.account() {
         return Err(SeedError::Account { is, world: world.account().to_owned() });
     }
+    stand_in(substrate, world)?;
     let mut seeder = Seeder::new(substrate);
     seeder.all(world)?;
     Ok(seeder.seeded)
+}
+
+/// Lets what `world` has stand in for Kafka and the database, on this machine; for another substrate over a world that is made already.
+///
+/// # Errors
+/// When the substrate may not be seeded, or nothing can listen on this machine.
+pub fn stand_in(substrate: &Substrate, world: &World) -> Result<(), SeedError> {
+    allowed(substrate)?;
+    let servers = StandInWorld { kafka: world.form.kafka.clone(), postgres: world.form.postgres.clone() };
+    substrate.let_stand_in(&servers).map_err(SeedError::StandIn)
 }
 
 /// Tells ECR of an image that was pushed to the registry that stands in for its own. ECR itself needs no telling, and is never told.
@@ -93,6 +104,9 @@ pub(super) struct Seeder<'a> {
     s3: aws_sdk_s3::Client,
     ecr: aws_sdk_ecr::Client,
     pub(super) iam: aws_sdk_iam::Client,
+    pub(super) ecs: aws_sdk_ecs::Client,
+    pub(super) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(super) cloudcontrol: aws_sdk_cloudcontrol::Client,
     ssm: aws_sdk_ssm::Client,
     sfn: aws_sdk_sfn::Client,
     pub(super) seeded: Seeded,
@@ -107,6 +121,9 @@ impl<'a> Seeder<'a> {
             s3: substrate.s3.client.clone(),
             ecr: aws_sdk_ecr::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            ecs: aws_sdk_ecs::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            cloudcontrol: aws_sdk_cloudcontrol::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             sfn: aws_sdk_sfn::Client::new(config),
             seeded: Seeded::default(),
@@ -139,7 +156,8 @@ impl<'a> Seeder<'a> {
         for execution in &world.form.executions {
             self.execution(execution, world.account())?;
         }
-        self.costs(&world.costs)
+        self.costs(&world.costs)?;
+        self.fleet(world)
     }
 
     fn bucket(&mut self, bucket: &BucketForm, region: &str) -> Result<(), SeedError> {
@@ -230,6 +248,10 @@ impl<'a> Seeder<'a> {
         let listed = self.substrate.s3().list_versions(bucket, key)?.value;
         let newest = listed.entries.iter().find(|version| version.key == key && !version.delete_marker);
         if let Some(newest) = newest {
+            if object.unless_there {
+                self.seeded.kept += 1;
+                return Ok(());
+            }
             let version = (newest.version_id != "null").then_some(newest.version_id.as_str());
             let there = self.substrate.s3().get_object(bucket, key, version)?;
             if there.value.bytes != object.bytes {
@@ -428,7 +450,7 @@ impl<'a> Seeder<'a> {
     }
 
     /// Whether a look-up found its thing; counts either way.
-    fn is_there<T>(&mut self, found: Result<T, CallError>) -> Result<bool, SeedError> {
+    pub(super) fn is_there<T>(&mut self, found: Result<T, CallError>) -> Result<bool, SeedError> {
         match found {
             Ok(_) => {
                 self.seeded.kept += 1;
@@ -457,7 +479,7 @@ pub(super) fn differs(what: String) -> SeedError {
     SeedError::Differs { what }
 }
 
-fn refused_value(what: &str, error: &BuildError) -> SeedError {
+pub(super) fn refused_value(what: &str, error: &impl std::fmt::Display) -> SeedError {
     SeedError::Value { what: what.to_owned(), message: error.to_string() }
 }
 

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use crate::substrate::embedded::fleet;
+use crate::substrate::stand_ins::{KafkaForm, PostgresForm};
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Form {
@@ -34,10 +37,34 @@ pub(super) struct Form {
     pub executions: Vec<ExecutionForm>,
     #[serde(default, rename = "cost")]
     pub costs: Vec<CostForm>,
+    #[serde(default, rename = "cluster")]
+    pub clusters: Vec<fleet::Cluster>,
+    #[serde(default, rename = "task_definition")]
+    pub task_definitions: Vec<fleet::Definition>,
+    #[serde(default, rename = "service")]
+    pub services: Vec<fleet::Service>,
+    #[serde(default, rename = "stray_task")]
+    pub stray_tasks: Vec<fleet::StrayTask>,
+    #[serde(default, rename = "log_group")]
+    pub log_groups: Vec<fleet::LogGroup>,
+    #[serde(default, rename = "log_event")]
+    pub log_events: Vec<fleet::LogEvent>,
+    #[serde(default, rename = "vpc")]
+    pub vpcs: Vec<fleet::Vpc>,
+    #[serde(default, rename = "subnet")]
+    pub subnets: Vec<fleet::Subnet>,
+    #[serde(default, rename = "security_group")]
+    pub security_groups: Vec<fleet::SecurityGroup>,
+    #[serde(default, rename = "nat_gateway")]
+    pub nat_gateways: Vec<fleet::NatGateway>,
     #[serde(default, rename = "terraform_state")]
     pub terraform_states: Vec<TerraformStateForm>,
     #[serde(default, rename = "given")]
     pub given: Vec<GivenForm>,
+    #[serde(default)]
+    pub kafka: Option<KafkaForm>,
+    #[serde(default)]
+    pub postgres: Option<PostgresForm>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -73,6 +100,8 @@ pub(super) struct ObjectForm {
     pub text: Option<String>,
     #[serde(default = "one")]
     pub versions: u32,
+    #[serde(default)]
+    pub unless_there: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -26,6 +26,7 @@
 //! # json = { image_tag = "git-1" }  # a value, written as compact JSON; a string is JSON text
 //! # text = "…"                      # as it stands
 //! versions = 1                      # how many times it is put; 1 if left out
+//! unless_there = true               # what a kept world has there already stays; false if left out
 //!
 //! [[delete_marker]]                 # put after all objects
 //! bucket = "evidence"
@@ -55,6 +56,14 @@
 //! name = "logs"
 //! document = '''{"Version":"2012-10-17","Statement":[]}'''   # or document_file
 //!
+//! [kafka]                           # a Kafka cluster, on loopback, for the name that its bootstrap says
+//! at = "kafka.example:9092"
+//! cluster = { cluster_id = "c", topics = [{ name = "t", partitions = 3 }], login = { user = "u", password = "p" } }
+//!
+//! [postgres]                        # a PostgreSQL server, on loopback, for this name
+//! at = "db.example:5432"
+//! tls = true
+//!
 //! [[parameter]]
 //! name = "/platform/key"
 //! type = "SecureString"             # or "String", "StringList"
@@ -83,6 +92,72 @@
 //! amount = "12.34"                  # a decimal number
 //! unit = "USD"                      # "USD" if left out; one for each metric
 //!
+//! [[cluster]]
+//! name = "main"
+//!
+//! [[task_definition]]
+//! family = "gate"
+//! revision = 1                      # 1 if left out
+//! task_role = "runtime"             # a role's name, or an ARN; none if left out, so execution_role
+//! cpu = "256"                       # none if left out, so memory
+//!
+//! [[task_definition.container]]
+//! name = "app"
+//! image = "platform:git-1"          # a digest after `@`, or that of the [[ecr_image]] of this name
+//! essential = true                  # true if left out
+//! environment = { REQUIRED_PLATFORM_RUN_ID = "platform_1" }
+//! secrets = { KEY = "/platform/key" }         # where each value comes from
+//! command = ["serve"]               # none if left out, so entrypoint and environment_files
+//! log_group = "/platform/gate"      # none if left out; one that is no [[log_group]] takes nothing
+//! log_stream_prefix = "ecs"         # "ecs" if left out
+//!
+//! [[service]]
+//! cluster = "main"
+//! name = "gate"
+//! task_definition = "gate"          # a family, then its latest revision, or family:revision
+//! desired = 0                       # 0 if left out; with more it runs since `instant`
+//! subnets = ["subnet-1"]            # none if left out, so security_groups
+//! assign_public_ip = false          # false if left out
+//! status = "ACTIVE"                 # or "DRAINING", "INACTIVE": these have no tasks
+//! behaviour = "steady"              # or "crash_loop", "pending", "unhealthy", "refused" (updates)
+//! starts_after = 1                  # DescribeServices calls that still see it starting; if left out
+//!                                   # 1, and 0 for one that runs since `instant`
+//! log = "run scope mismatch"        # what each task logs, beside "ready run=<its run>"
+//!
+//! [[stray_task]]                    # one that no service started, running since `instant`
+//! cluster = "main"
+//! family = "gate"
+//! started_by = "somebody"           # none if left out
+//! group = "family:gate"             # family:<family> if left out
+//! environment = { A = "1" }         # over the environment of its first container
+//!
+//! [[log_group]]
+//! name = "/platform/gate"
+//! retention_days = 7                # for ever if left out
+//!
+//! [[log_event]]                     # written at `instant`
+//! group = "/platform/gate"
+//! stream = "app/1"
+//! message = "words"
+//!
+//! [[vpc]]
+//! id = "vpc-1"
+//!
+//! [[subnet]]
+//! id = "subnet-1"
+//! vpc = "vpc-1"
+//! zone = "eu-west-2a"
+//! maps_public_ip = false            # false if left out
+//!
+//! [[security_group]]
+//! id = "sg-1"
+//! vpc = "vpc-1"
+//!
+//! [[nat_gateway]]
+//! id = "nat-1"
+//! subnet = "subnet-1"
+//! vpc = "vpc-1"                     # not told if left out, so state
+//!
 //! [[given]]                         # what the environment would say in a rehearsal; nothing is made of it
 //! name = "PLATFORM_IMAGE"
 //! value = "platform:dev"            # or
@@ -92,18 +167,22 @@
 //! # What cannot be made everywhere
 //! - Costs: AWS has no call that writes them. They are made in the embedded world only, beside the
 //!   wire; on a server they are left out, and [`Seeded::left_out`] names them.
+//! - Everything of ECS, CloudWatch Logs and networks, in the same way: how a service is going to do
+//!   is no call's.
 //! - Executions that have succeeded or failed: nothing executes in the embedded world. On a server
 //!   that does execute, a machine whose executions are to stay `RUNNING` needs a `definition_file`
 //!   that waits; one that has ended by itself is told as a difference.
 
 mod apply;
+mod daemons;
+mod fleet;
 mod forms;
 mod roles;
 mod world;
 
 use std::path::PathBuf;
 
-pub use apply::{Seeded, apply, image_arrived};
+pub use apply::{Seeded, apply, image_arrived, stand_in};
 pub use world::World;
 
 use super::embedded::WorldError;
@@ -112,6 +191,9 @@ use super::reply::CallError;
 /// Why a world could not be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
+    /// What stands in for a server could not be started.
+    #[error("what stands in for Kafka or the database could not be started on this machine: {0}")]
+    StandIn(#[source] std::io::Error),
     /// A file of the world could not be read.
     #[error("{path}: {source}")]
     Read {

@@ -7,9 +7,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::SeedError;
+use super::fleet;
 use super::forms::{CostForm, ExecutionForm, Form, GivenForm, ObjectForm, PolicyForm, RoleForm, TerraformStateForm};
 use crate::substrate::cost::is_decimal;
 use crate::substrate::embedded::costs::{CostRow, METRICS};
+use crate::substrate::embedded::fleet::Declared;
 use crate::substrate::policy_document::plain_document;
 
 /// A world: literals, with the bytes of all files that they name.
@@ -25,6 +27,7 @@ pub struct World {
     pub(super) role_policies: Vec<Vec<Policy>>,
     pub(super) given: BTreeMap<String, String>,
     pub(super) costs: Vec<CostRow>,
+    pub(super) fleet: Declared,
     pub(super) begins: u64,
 }
 
@@ -36,6 +39,8 @@ pub(super) struct Content {
     pub bytes: Vec<u8>,
     pub content_type: &'static str,
     pub versions: u32,
+    /// What stands there already is left as it is, whatever it is.
+    pub unless_there: bool,
 }
 
 /// A policy and its document.
@@ -120,7 +125,8 @@ impl Reader {
         let policies = self.policies(&form.policies)?;
         let role_policies = form.roles.iter().map(|role| self.policies(&role.policies)).collect::<Result<_, _>>()?;
         let given = self.given(&form.given)?;
-        Ok(World { form, objects, images, definitions, policies, role_policies, given, costs, begins })
+        let fleet = fleet::declared(&form).map_err(|why| self.wrong(why))?;
+        Ok(World { form, objects, images, definitions, policies, role_policies, given, costs, fleet, begins })
     }
 
     fn instant(&self, instant: &str) -> Result<jiff::Timestamp, SeedError> {
@@ -248,7 +254,14 @@ impl Reader {
         if form.versions == 0 {
             return Err(self.wrong(format!("[[object]] `{}`: versions is 1 or more", form.key)));
         }
-        Ok(Content { bucket: form.bucket.clone(), key: form.key.clone(), bytes, content_type, versions: form.versions })
+        Ok(Content {
+            bucket: form.bucket.clone(),
+            key: form.key.clone(),
+            bytes,
+            content_type,
+            versions: form.versions,
+            unless_there: form.unless_there,
+        })
     }
 
     fn json(&self, key: &str, value: &serde_json::Value) -> Result<Vec<u8>, SeedError> {
@@ -292,6 +305,7 @@ impl Reader {
             bytes: state.to_string().into_bytes(),
             content_type: "application/json",
             versions: 1,
+            unless_there: false,
         })
     }
 
