@@ -2,3 +2,4 @@
 
 pub mod m1;
 pub mod m3;
+pub mod m4;

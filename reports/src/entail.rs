@@ -38,9 +38,15 @@ pub(crate) fn sort(opened: &BTreeSet<&str>, table: &[Entails]) -> Sorted {
 /// The table's entries that count here, by root.
 fn links<'a>(opened: &BTreeSet<&'a str>, table: &'a [Entails]) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let mut follows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let by_any = |code: &str| table.iter().any(|entry| entry.root == Entails::ANY && entry.code == code);
     for entry in table {
         let counts = !entry.only_if_open || opened.contains(entry.code.as_str());
-        if counts && entry.root != entry.code {
+        if counts && entry.root == Entails::ANY {
+            // Those that follow from any do not explain each other.
+            for root in opened.iter().filter(|root| !by_any(root)) {
+                follows.entry(root).or_default().insert(&entry.code);
+            }
+        } else if counts && entry.root != entry.code {
             follows.entry(&entry.root).or_default().insert(&entry.code);
         }
     }

@@ -18,8 +18,11 @@ pub(super) struct Gated {
 }
 
 /// The phases that have gates, in order.
-pub(super) const GATED: [Gated; 2] =
-    [Gated { id: "M1", next: "M2", gates: gates::m1::gates }, Gated { id: "M3", next: "M4", gates: gates::m3::gates }];
+pub(super) const GATED: [Gated; 3] = [
+    Gated { id: "M1", next: "M2", gates: gates::m1::gates },
+    Gated { id: "M3", next: "M4", gates: gates::m3::gates },
+    Gated { id: "M4", next: "M5", gates: gates::m4::gates },
+];
 
 impl Gated {
     pub(super) fn gates(&self) -> Result<Vec<Phase>, BindingError> {

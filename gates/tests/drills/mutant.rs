@@ -12,7 +12,11 @@ use super::kit::overlay;
 use super::kit::rig::{self, Stage};
 
 /// Fields that say where a row belongs, or that all rows of a table share: changed alone they make no world.
-const REFERENCES: [&str; 5] = ["bucket", "repository", "state_machine", "metric", "unit"];
+const REFERENCES: [&str; 8] =
+    ["bucket", "repository", "state_machine", "metric", "unit", "cluster", "task_definition", "vpc"];
+
+/// Lists that must have an entry: the only one is not dropped, or there is no world.
+const NEEDED: [&str; 1] = ["container"];
 
 /// One value, changed one way.
 #[derive(Debug, Clone)]
@@ -43,8 +47,8 @@ enum Place {
     Row { table: String, row: usize, field: Option<String> },
     /// A row within a row, a field of it, and a place in the JSON document that the field holds.
     Nested { of: Inner, field: Option<String>, pointer: Option<String> },
-    /// A Terraform output.
-    Output { row: usize, pointer: String },
+    /// A place in a table of the world, or in a list or table that a row of it holds.
+    Part { table: String, pointer: String },
     /// The bytes of a file of the world.
     Bytes { file: PathBuf },
 }
@@ -56,6 +60,8 @@ struct Inner {
     row: usize,
     list: String,
     item: usize,
+    /// It is the only one, where there must be one.
+    alone: bool,
 }
 
 impl Inner {
@@ -67,8 +73,15 @@ impl Inner {
             field: field.map(str::to_owned),
             pointer,
         };
-        push(mutants, &id, &place(None, None), &[Way::Dropped]);
+        if !self.alone {
+            push(mutants, &id, &place(None, None), &[Way::Dropped]);
+        }
         for (field, value) in inner.as_table().into_iter().flatten() {
+            if value.is_array() || value.is_table() {
+                let within = format!("/{}/{}/{}/{field}", self.row, self.list, self.item);
+                parts(&format!("{id}/{field}"), &self.table, &within, value, mutants);
+                continue;
+            }
             let document = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
             match document.filter(|document| document.is_object()) {
                 Some(document) => {
@@ -151,8 +164,11 @@ pub fn all(phase: &Phase, stage: &Stage, sources: &[&str]) -> Result<Vec<Mutant>
     let mut mutants = Vec::new();
     for source in sources {
         mutants.extend(match *source {
-            "registry" => registry(&stage.repository(), &named(phase, AuthorityKind::Registry)?)?,
-            "handoff" => handoff(&stage.repository(), &named(phase, AuthorityKind::Handoff)?)?,
+            "registry" => {
+                let named = named(phase, AuthorityKind::Registry)?;
+                registry(&stage.repository(), named.first().ok_or("the plan names no registry")?)?
+            }
+            "handoff" => handoffs(&stage.repository(), &named(phase, AuthorityKind::Handoff)?)?,
             "world" => world(&stage.world())?,
             other => return Err(format!("nothing is called {other}")),
         });
@@ -160,23 +176,41 @@ pub fn all(phase: &Phase, stage: &Stage, sources: &[&str]) -> Result<Vec<Mutant>
     Ok(mutants)
 }
 
-fn handoff(repository: &Path, file: &Path) -> Result<Vec<Mutant>, String> {
+/// Those of the plan's handoffs: `handoff/…` of the first, `handoff-2/…` of the second.
+fn handoffs(repository: &Path, files: &[PathBuf]) -> Result<Vec<Mutant>, String> {
     let mut mutants = Vec::new();
-    for (pointer, ways) in places(&read_json(&repository.join(file))?) {
-        let place = Place::Json { file: file.to_owned(), world: false, pointer: pointer.clone() };
-        push(&mut mutants, &format!("handoff{pointer}"), &place, &ways);
+    for (index, file) in files.iter().enumerate() {
+        let id = if index == 0 { "handoff".to_owned() } else { format!("handoff-{}", index + 1) };
+        for (pointer, ways) in places(&read_json(&repository.join(file))?) {
+            let place = Place::Json { file: file.clone(), world: false, pointer: pointer.clone() };
+            push(&mut mutants, &format!("{id}{pointer}"), &place, &ways);
+        }
     }
     Ok(mutants)
 }
 
-/// The document of this kind that the track's plan names.
-fn named(phase: &Phase, kind: AuthorityKind) -> Result<PathBuf, String> {
+/// The documents of this kind that the track's plan names, each once.
+fn named(phase: &Phase, kind: AuthorityKind) -> Result<Vec<PathBuf>, String> {
     let path = rig::plan_of(phase);
     let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
     let plan =
         support::plan::parse(Source::new(format!("platform.{}.build_plan.md", phase.id), text), phase.track).plan;
-    let named = plan.authority.into_iter().find(|input| input.kind == kind);
-    Ok(named.ok_or_else(|| format!("{}: names no {kind:?}", path.display()))?.path.to_path_buf())
+    let mut named: Vec<PathBuf> = Vec::new();
+    for input in plan.authority.into_iter().filter(|input| input.kind == kind) {
+        if !named.contains(&input.path.to_path_buf()) {
+            named.push(input.path.to_path_buf());
+        }
+    }
+    if named.is_empty() { Err(format!("{}: names no {kind:?}", path.display())) } else { Ok(named) }
+}
+
+/// The mutants of a value that holds others, at a place in a table of the world.
+fn parts(id: &str, table: &str, within: &str, value: &Toml, mutants: &mut Vec<Mutant>) {
+    let value = serde_json::to_value(value).unwrap();
+    for (pointer, ways) in places(&value) {
+        let place = Place::Part { table: table.to_owned(), pointer: format!("{within}{pointer}") };
+        push(mutants, &format!("{id}{pointer}"), &place, &ways);
+    }
 }
 
 fn push(mutants: &mut Vec<Mutant>, id: &str, place: &Place, ways: &[Way]) {
@@ -211,27 +245,34 @@ fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
     let world = overlay::read(folder)?;
     let mut mutants = Vec::new();
     for (table, value) in &world {
-        let Toml::Array(rows) = value else {
-            push(&mut mutants, &format!("world/{table}"), &Place::Top { name: table.clone() }, &[Changed]);
-            continue;
+        let rows = match value {
+            Toml::Array(rows) => rows,
+            Toml::Table(_) => {
+                let first = mutants.len();
+                parts(&format!("world/{table}"), table, "", value, &mut mutants);
+                // Its form is given: of what it holds only the entries of lists can be taken out.
+                let mut index = 0;
+                mutants.retain(|mutant: &Mutant| {
+                    index += 1;
+                    index <= first || mutant.way == Changed || mutant.is_entry()
+                });
+                continue;
+            }
+            _ => {
+                push(&mut mutants, &format!("world/{table}"), &Place::Top { name: table.clone() }, &[Changed]);
+                continue;
+            }
         };
         for (row, fields) in rows.iter().enumerate() {
             let fields = fields.as_table().ok_or("a row that is no table")?;
-            let name = ["key", "name", "tag", "day"].iter().find_map(|f| fields.get(*f)?.as_str()).unwrap_or("-");
+            let name = ["key", "name", "tag", "day", "id", "family"]
+                .iter()
+                .find_map(|f| fields.get(*f)?.as_str())
+                .unwrap_or("-");
             let id = format!("world/{table}[{name}]");
             push(&mut mutants, &id, &Place::Row { table: table.clone(), row, field: None }, &[Dropped]);
             for (field, value) in fields {
-                if field == "outputs" {
-                    let outputs = serde_json::to_value(value).map_err(|e| e.to_string())?;
-                    for (pointer, ways) in places(&outputs) {
-                        push(
-                            &mut mutants,
-                            &format!("{id}/outputs{pointer}"),
-                            &Place::Output { row, pointer: pointer.clone() },
-                            &ways,
-                        );
-                    }
-                } else if field == "file" {
+                if field == "file" {
                     let file = PathBuf::from(value.as_str().unwrap_or_default());
                     for (pointer, ways) in places(&read_json(&folder.join(&file))?) {
                         push(
@@ -248,9 +289,12 @@ fn world(folder: &Path) -> Result<Vec<Mutant>, String> {
                     && items.iter().all(Toml::is_table)
                 {
                     for (item, inner) in items.iter().enumerate() {
-                        let of = Inner { table: table.clone(), row, list: field.clone(), item };
+                        let alone = items.len() == 1 && NEEDED.contains(&field.as_str());
+                        let of = Inner { table: table.clone(), row, list: field.clone(), item, alone };
                         of.mutants(&format!("{id}/{field}"), inner, &mut mutants);
                     }
+                } else if value.is_array() || value.is_table() {
+                    parts(&format!("{id}/{field}"), table, &format!("/{row}/{field}"), value, &mut mutants);
                 } else if !REFERENCES.contains(&field.as_str()) {
                     let place = Place::Row { table: table.clone(), row, field: Some(field.clone()) };
                     push(&mut mutants, &format!("{id}/{field}"), &place, &[Changed]);
@@ -330,6 +374,12 @@ fn other_text(text: &str) -> String {
 }
 
 impl Mutant {
+    /// Whether it is of an entry of a list.
+    fn is_entry(&self) -> bool {
+        let last = self.id.rsplit('/').nth(1).unwrap_or_default();
+        last.parse::<usize>().is_ok()
+    }
+
     /// Mutants of one group can be made together.
     pub fn group(&self) -> String {
         let source = self.id.split('/').next().unwrap_or_default();
@@ -357,7 +407,7 @@ impl Mutant {
                 let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
                 std::fs::write(&path, text + " ").map_err(|e| e.to_string())
             }
-            Place::Top { .. } | Place::Row { .. } | Place::Output { .. } | Place::Nested { .. } => {
+            Place::Top { .. } | Place::Row { .. } | Place::Part { .. } | Place::Nested { .. } => {
                 let mut world = overlay::read(&stage.world())?;
                 self.rows(&mut world)?;
                 overlay::write(&stage.world(), &world)
@@ -407,11 +457,11 @@ impl Mutant {
                 let value = world.get_mut(name).ok_or("no such value")?;
                 *value = Toml::from(other_text(value.as_str().unwrap_or_default()));
             }
-            Place::Output { row, pointer } => {
-                let outputs = row_of(world, "terraform_state", *row)?.get_mut("outputs").ok_or("no outputs")?;
-                let mut value = serde_json::to_value(&*outputs).map_err(|e| e.to_string())?;
+            Place::Part { table, pointer } => {
+                let whole = world.get_mut(table).ok_or("no such table")?;
+                let mut value = serde_json::to_value(&*whole).map_err(|e| e.to_string())?;
                 self.way.change(&mut value, pointer)?;
-                *outputs = Toml::try_from(value).map_err(|e| e.to_string())?;
+                *whole = Toml::try_from(value).map_err(|e| e.to_string())?;
             }
             Place::Nested { of, field: None, .. } => {
                 let list = of.list(world)?;
@@ -434,7 +484,9 @@ impl Mutant {
                 };
             }
             Place::Row { table, row, field: None } => {
-                let name = row_of(world, table, *row)?.get("name").and_then(Toml::as_str).map(str::to_owned);
+                let row_of = row_of(world, table, *row)?;
+                let name =
+                    ["name", "family", "id"].iter().find_map(|field| row_of.get(*field)?.as_str()).map(str::to_owned);
                 if let Some(Toml::Array(rows)) = world.get_mut(table) {
                     rows.remove(*row);
                 }
@@ -453,7 +505,7 @@ impl Mutant {
                     text => Toml::from(other_text(text.as_str().unwrap_or_default())),
                 };
                 let is = value.clone();
-                if field == "name" {
+                if ["name", "family", "id"].contains(&field.as_str()) {
                     self.referring(world, table, |rows, reference| {
                         for row in rows.iter_mut().filter_map(Toml::as_table_mut) {
                             if row.get(reference).and_then(Toml::as_str) == was.as_deref() {
@@ -475,6 +527,9 @@ impl Mutant {
             "ecr_repository" => &[("ecr_image", "repository")],
             "role" => &[("state_machine", "role")],
             "state_machine" => &[("execution", "state_machine")],
+            "cluster" => &[("service", "cluster")],
+            "task_definition" => &[("service", "task_definition")],
+            "vpc" => &[("subnet", "vpc"), ("security_group", "vpc")],
             _ => &[],
         };
         for (other, field) in referring {

@@ -31,6 +31,25 @@ pub enum Extent {
     },
 }
 
+impl Extent {
+    /// What `PHASEGATE_MUTANTS` asks for: `all`, the seed of a sample, or nothing, which is the sample that is always played.
+    pub fn of_environment(most: usize) -> Self {
+        match std::env::var("PHASEGATE_MUTANTS").ok().filter(|value| !value.is_empty()).as_deref() {
+            None => Self::Sample { seed: SEED, most },
+            Some("all") => Self::All,
+            Some(seed) => Self::Sample {
+                seed: seed
+                    .parse()
+                    .unwrap_or_else(|_| panic!("PHASEGATE_MUTANTS=`{seed}` is neither `all` nor a number")),
+                most,
+            },
+        }
+    }
+}
+
+/// The seed of the sample that is always played.
+const SEED: u64 = 1;
+
 /// `inert.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

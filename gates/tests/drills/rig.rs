@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use support::harness::suite;
 use support::image::{Images, Memory, RegistryPlace};
 use support::plan::Plan;
@@ -19,6 +20,7 @@ use support::substrate::seed::{self, World};
 use support::substrate::{ObjectBody, Options, Substrate, SubstrateKind};
 use tempfile::TempDir;
 
+use super::beside::Beside;
 use super::wire::{self, Call, Fault, Meanwhile, Others, Wire};
 
 /// The folder of the workspace.
@@ -78,7 +80,12 @@ pub struct Stage {
     account: String,
     /// Every object's bytes are read before and after.
     watched: bool,
+    /// The server that has ECS and its logs; none where the world has them.
+    daemons: Option<String>,
 }
+
+/// The services that a server of daemons answers for, as requests are signed for them.
+const DAEMONS: &[&str] = &["ecs", "logs"];
 
 /// Objects by bucket and key: how many versions, and how many delete markers.
 pub type Objects = BTreeMap<(String, String), (usize, usize)>;
@@ -133,6 +140,7 @@ impl Stage {
             closed_registry: false,
             no_engine: false,
             watched: false,
+            daemons: None,
         })
     }
 
@@ -152,6 +160,12 @@ impl Stage {
     /// The same, with an eye on every object's bytes.
     pub fn watched(mut self) -> Self {
         self.watched = true;
+        self
+    }
+
+    /// The same, with ECS and its logs on the server of this URL, which must have been given them.
+    pub fn with_daemons_at(mut self, url: &str) -> Self {
+        self.daemons = Some(url.to_owned());
         self
     }
 
@@ -256,7 +270,7 @@ impl Stage {
         let mut documents = Documents::load(repository, suite.parsed.plan.clone(), None).map_err(|e| text(&e))?;
         self.give(&mut documents, phase)?;
         let images = phase.images.then(|| self.images());
-        let substrate = substrate(&documents, phase, wire, faults);
+        let substrate = self.substrate(&documents, phase, wire, faults);
         let execution = Execution {
             phase,
             documents: &documents,
@@ -289,6 +303,29 @@ impl Stage {
         }
         let outcome = outcome?;
         Ok((Box::new(outcome), suite.parsed.plan.clone()))
+    }
+
+    /// The substrate as the target opens it: in the region that the registry pins.
+    fn substrate(
+        &self,
+        documents: &Documents,
+        phase: &Phase,
+        wire: &Wire,
+        faults: &[Fault],
+    ) -> Result<Substrate, String> {
+        let region = documents.handles.resolve(phase.region).map_err(|e| e.to_string())?;
+        let mut options = Options::new(SubstrateKind::Embedded, region.text().map_err(|e| e.to_string())?);
+        options.http = Some(match &self.daemons {
+            Some(url) => SharedHttpClient::new(Beside::new(wire.client(), url, DAEMONS)),
+            None => wire.client(),
+        });
+        if let Some(limit) = wire::call_limit(faults) {
+            options.call_limit = limit;
+        }
+        let substrate = Substrate::open(&options).map_err(|e| e.to_string())?;
+        let world = World::read(&self.world()).map_err(|e| e.to_string())?;
+        seed::stand_in(&substrate, &world).map_err(|e| e.to_string())?;
+        Ok(substrate)
     }
 
     /// What the environment says, else what the world says in its place.
@@ -381,17 +418,6 @@ impl Others for Elsewhere {
         }
         Err(format!("{bucket} holds nothing but {key}"))
     }
-}
-
-/// The substrate as the target opens it: in the region that the registry pins.
-fn substrate(documents: &Documents, phase: &Phase, wire: &Wire, faults: &[Fault]) -> Result<Substrate, String> {
-    let region = documents.handles.resolve(phase.region).map_err(|e| e.to_string())?;
-    let mut options = Options::new(SubstrateKind::Embedded, region.text().map_err(|e| e.to_string())?);
-    options.http = Some(wire.client());
-    if let Some(limit) = wire::call_limit(faults) {
-        options.call_limit = limit;
-    }
-    Substrate::open(&options).map_err(|e| e.to_string())
 }
 
 fn buckets_of(world: &Path) -> Result<Vec<String>, String> {

@@ -20,7 +20,7 @@ use regex::Regex;
 use support::substrate::ObjectBody;
 
 use answer::Body;
-use asked::Asked;
+pub use asked::Asked;
 pub use fault::{Fault, Meanwhile, Page, call_limit};
 
 /// Carries out what others do, and finds another object than the one of this bucket and key.

@@ -581,7 +581,7 @@ impl<'a> LaneRun<'a> {
         let text = self.repository().text(&documents.registry_path).map_err(|e| fault(&e))?;
         let parsed = registry::parse(std::path::Path::new(&documents.registry_path), &text);
         let mut handles = Handles::new(parsed.registry);
-        if let Some(handoff) = &documents.handoff {
+        for handoff in &documents.handoffs {
             let bytes = self.repository().bytes(&handoff.path).map_err(|e| fault(&e))?;
             let value: Value = serde_json::from_slice(&bytes).map_err(|e| fault(&e))?;
             take_in_handoff(&mut handles, self.plan(), &handoff.path, &value).map_err(|e| fault(&e))?;

@@ -11,9 +11,11 @@ use crate::evidence::digest::sha256_hex;
 use crate::plan::{AuthorityInput, AuthorityKind, Plan};
 use crate::registry::{self, Handles, RegistryError, SourceError};
 
-/// The handoff that the plan's Authority Inputs name.
+/// A handoff that the plan's Authority Inputs name.
 #[derive(Debug, Clone)]
 pub struct Handoff {
+    /// The name under which it is kept with an execution: `handoff`, the next ones `handoff-2`, `handoff-3`.
+    pub role: String,
     /// Its path in the repository.
     pub path: String,
     /// Its content, or why there is none.
@@ -37,8 +39,10 @@ pub struct Documents {
     pub registry_errors: Vec<RegistryError>,
     /// The registry, with the values that the handoff states.
     pub handles: Handles,
-    /// The handoff of the phase before, where the plan names one.
-    pub handoff: Option<Handoff>,
+    /// The handoffs that the plan names, in its order; the first is that of the phase before.
+    pub handoffs: Vec<Handoff>,
+    /// The execution of the phase before that the run was told to enter on.
+    pub from: Option<String>,
     /// The runbook's path in the repository, where the plan names one.
     pub runbook_path: Option<String>,
     /// The lock's text, where there is one.
@@ -103,15 +107,15 @@ impl Documents {
         let parsed = registry::parse(Path::new(&registry_path), &registry_text);
         inputs.push(digest("registry", &registry_path, registry_text.as_bytes()));
         let mut handles = Handles::new(parsed.registry);
-        let handoff = first(&plan, AuthorityKind::Handoff).map(|input| {
-            read_handoff(
-                &repository,
-                &plan,
-                &renamed(&input.path.display().to_string(), from),
-                &mut handles,
-                &mut inputs,
-            )
-        });
+        let named: Vec<String> = named_handoffs(&plan, from);
+        let handoffs = named
+            .iter()
+            .zip(1..)
+            .map(|(path, number)| {
+                let role = role_of_handoff(number);
+                read_handoff(&repository, &plan, (role, path), &mut handles, &mut inputs)
+            })
+            .collect();
         let mut absent = Vec::new();
         let mut runbook_path = None;
         for input in &plan.authority {
@@ -134,7 +138,8 @@ impl Documents {
             registry_text,
             registry_errors: parsed.errors,
             handles,
-            handoff,
+            handoffs,
+            from: from.map(str::to_owned),
             runbook_path,
             lock_text: None,
             given: BTreeMap::new(),
@@ -145,6 +150,12 @@ impl Documents {
 }
 
 impl Documents {
+    /// The handoff of the phase before, where the plan names one.
+    #[must_use]
+    pub fn handoff(&self) -> Option<&Handoff> {
+        self.handoffs.first()
+    }
+
     /// Takes in the bytes of the repository's lock.
     pub fn add_lock(&mut self, path: &str, text: &str) {
         self.inputs.push(digest("lock", path, text.as_bytes()));
@@ -163,8 +174,21 @@ fn digest(role: &str, path: &str, bytes: &[u8]) -> InputDigest {
     InputDigest { role: role.to_owned(), path: path.to_owned(), sha256: sha256_hex(bytes) }
 }
 
-fn first(plan: &Plan, kind: AuthorityKind) -> Option<&AuthorityInput> {
-    plan.authority.iter().find(|input| input.kind == kind)
+/// The role of a plan's handoff by its number, from 1.
+pub(crate) fn role_of_handoff(number: usize) -> String {
+    if number == 1 { "handoff".to_owned() } else { format!("handoff-{number}") }
+}
+
+/// The paths of the plan's handoffs, each once. `from` stands for the execution of the first one, and of those beside it.
+fn named_handoffs(plan: &Plan, from: Option<&str>) -> Vec<String> {
+    let mut paths: Vec<&Path> = Vec::new();
+    for input in plan.authority.iter().filter(|input| input.kind == AuthorityKind::Handoff) {
+        if !paths.contains(&input.path.as_path()) {
+            paths.push(&input.path);
+        }
+    }
+    let before = paths.first().and_then(|path| path.parent());
+    paths.iter().map(|path| renamed(&path.display().to_string(), from.filter(|_| path.parent() == before))).collect()
 }
 
 fn the_registry<'p>(plan: &'p Plan, plan_path: &str) -> Result<&'p AuthorityInput, DocumentsError> {
@@ -205,20 +229,20 @@ fn is_stamp(text: &str) -> bool {
 fn read_handoff(
     repository: &Repository,
     plan: &Plan,
-    path: &str,
+    (role, path): (String, &str),
     handles: &mut Handles,
     inputs: &mut Vec<InputDigest>,
 ) -> Handoff {
     let mut text = None;
     let content = repository.bytes(path).map_err(|e| e.to_string()).and_then(|bytes| {
-        inputs.push(digest("handoff", path, &bytes));
+        inputs.push(digest(&role, path, &bytes));
         text = std::str::from_utf8(&bytes).ok().map(str::to_owned);
         let value: Value =
             serde_json::from_slice(&bytes).map_err(|e| format!("{path} is not JSON: {e}; publish it again"))?;
         take_in_handoff(handles, plan, path, &value).map_err(|e| e.to_string())?;
         Ok(value)
     });
-    Handoff { path: path.to_owned(), content, text }
+    Handoff { path: path.to_owned(), content, text, role }
 }
 
 /// Takes in what a handoff states: its `resolved_handles`, and what stands at the place that the plan's closure matrix
@@ -264,6 +288,23 @@ mod tests {
     #[case("handles registry (`sha256(canonical_json_v1)`)", None)]
     fn a_matrix_row_names_a_place_in_the_handoff(#[case] source: &str, #[case] place: Option<&str>) {
         assert_eq!(place_in(source, "m3_handoff_pack.json"), place);
+    }
+
+    #[test]
+    fn another_predecessor_stands_for_its_own_handoffs_and_for_no_older_one() {
+        let text = "# M4\n\n## 1) Authority Inputs\n1. `runs/m3/20260213T221631Z/m4_handoff_pack.json`\n\
+                    2. `runs/m3/20260213T221631Z/m3_f_verdict_snapshot.json`\n\
+                    3. `runs/m2_j/20260213T205715Z/m3_handoff_pack.json`\n";
+        let source = crate::plan::Source::new("docs/platform.M4.build_plan.md", text);
+        let plan = crate::plan::parse(source, "dev_min").plan;
+        assert_eq!(
+            named_handoffs(&plan, Some("m3_20260301T000000Z")),
+            [
+                "runs/m3/20260301T000000Z/m4_handoff_pack.json",
+                "runs/m3/20260301T000000Z/m3_f_verdict_snapshot.json",
+                "runs/m2_j/20260213T205715Z/m3_handoff_pack.json",
+            ]
+        );
     }
 
     #[rstest]

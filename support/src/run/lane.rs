@@ -42,6 +42,7 @@ pub struct Lane {
     pub(crate) requirements: Vec<(&'static str, Vec<Proof>)>,
     pub(crate) given: Vec<&'static str>,
     pub(crate) again: Again,
+    pub(crate) records: Vec<&'static str>,
 }
 
 /// What becomes of a closed lane in an execution that goes on from the one in which it was closed.
@@ -83,6 +84,7 @@ impl Lane {
             requirements: Vec::new(),
             given: Vec::new(),
             again: Again::No,
+            records: Vec::new(),
         }
     }
 
@@ -90,6 +92,13 @@ impl Lane {
     #[must_use]
     pub fn asked_again(mut self) -> Self {
         self.again = Again::Asked;
+        self
+    }
+
+    /// Words of the label of a record in the plan's lane that its proofs rest on: a lock pins what such a record says.
+    #[must_use]
+    pub fn rests_on(mut self, record: &'static str) -> Self {
+        self.records.push(record);
         self
     }
 
@@ -255,6 +264,12 @@ impl Phase {
     /// The handles that the environment may give.
     pub fn may_be_given(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.lanes.iter().flat_map(|lane| lane.given.iter().copied())
+    }
+
+    /// The records that its lanes' proofs rest on: lane, and words of the label.
+    #[must_use]
+    pub fn records(&self) -> Vec<(&'static str, &'static str)> {
+        self.lanes.iter().flat_map(|lane| lane.records.iter().map(|words| (lane.id, *words))).collect()
     }
 
     /// The lane that owns a check.

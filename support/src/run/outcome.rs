@@ -417,13 +417,24 @@ pub struct Decidable<'a> {
 /// A root code brings a phase code with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entails {
-    /// The root.
+    /// The root; [`Entails::ANY`] for any code that is open.
     pub root: String,
     /// The code that follows.
     pub code: String,
     /// True when `code` follows only where a check of its own opened it too: then it is not a root.
     #[serde(default)]
     pub only_if_open: bool,
+}
+
+impl Entails {
+    /// Stands for every open code, but for those that follow from any.
+    pub const ANY: &str = "*";
+
+    /// `code` follows from any other open code, where a check of its own opened it too.
+    #[must_use]
+    pub fn by_any(code: String) -> Self {
+        Self { root: Self::ANY.to_owned(), code, only_if_open: true }
+    }
 }
 
 /// One file that a reporter renders.

@@ -100,7 +100,8 @@ static MARKER_TRUE: Check<(MarkerSays, Frozen)> = Check::<(MarkerSays, Frozen)>:
         ensure!(marker.says == *identity, "the marker is of {:?}, the run of {identity:?}", marker.says);
         Ok(format!("the marker names {} and what the decision says", identity.platform_run_id))
     },
-    |(marker, _)| marker.entry_ready = !marker.entry_ready,
+    // Whatever the marker says: turned over, one that is wrong would be right.
+    |(marker, frozen)| marker.entry_ready = !frozen.green(),
 )
 .basis(Basis::Recomputed)
 .next("report it as a defect of phasegate, with the execution's folder");

@@ -225,8 +225,10 @@ impl<'a> Run<'a> {
         if let Some(lock) = &documents.lock_text {
             files.push(("inputs/gates.lock".to_owned(), RenderedBody::Text(lock.clone())));
         }
-        if let Some(handoff) = documents.handoff.as_ref().and_then(|handoff| handoff.text.as_ref()) {
-            files.push(("inputs/handoff.json".to_owned(), RenderedBody::Text(handoff.clone())));
+        for handoff in &documents.handoffs {
+            if let Some(text) = &handoff.text {
+                files.push((format!("inputs/{}.json", handoff.role), RenderedBody::Text(text.clone())));
+            }
         }
         let json = |name: &str, value: serde_json::Result<Value>| {
             value

@@ -70,26 +70,29 @@ fn stored<'g>(gate: &'g Phase, read: &Read) -> Result<Stored<'g>, Unusable> {
     let lock_text = has(read, "inputs/gates.lock").then(|| text("inputs/gates.lock")).transpose()?;
     let lock = lock_text.clone().map(Lock::parse).transpose().map_err(|e| at("inputs/gates.lock")(e.to_string()))?;
     let (plan_text, registry_text) = (text("inputs/plan.md")?, text("inputs/registry.md")?);
-    let handoff = has(read, "inputs/handoff.json").then(|| text("inputs/handoff.json")).transpose()?;
-    let paths = same_inputs(
-        read,
-        [
-            ("plan", Some(&plan_text)),
-            ("registry", Some(&registry_text)),
-            ("lock", lock_text.as_ref()),
-            ("handoff", handoff.as_ref()),
-        ],
-    )?;
+    let mut handoffs = Vec::new();
+    for role in read.verdict.inputs.iter().map(|input| &input.role).filter(|role| role.starts_with("handoff")) {
+        let name = format!("inputs/{role}.json");
+        handoffs.push((role.as_str(), has(read, &name).then(|| text(&name)).transpose()?));
+    }
+    let mut stored = vec![("plan", Some(&plan_text)), ("registry", Some(&registry_text)), ("lock", lock_text.as_ref())];
+    stored.extend(handoffs.iter().map(|(role, handoff)| (*role, handoff.as_ref())));
+    // One that the verdict does not speak of must not be there either.
+    let unnamed = has(read, "inputs/handoff.json").then(|| text("inputs/handoff.json")).transpose()?;
+    if handoffs.is_empty() {
+        stored.push(("handoff", unnamed.as_ref()));
+    }
+    let paths = same_inputs(read, &stored)?;
     let path = |role: &str| paths.get(role).cloned().unwrap_or_default();
     let parsed = plan::parse(Source::new(path("plan"), plan_text.as_str()), &read.verdict.track);
     let suite = suite::of(parsed, gate, lock.as_ref())
         .map_err(|alike| at("inputs/plan.md")(alike.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let mut handles = Handles::new(registry::parse(Path::new(&path("registry")), &registry_text).registry);
-    if let Some(handoff) = &handoff
-        && let Ok(value) = serde_json::from_str(handoff)
-    {
-        // What it could not be taken for then, it cannot be taken for now: the entry check has said so.
-        let _taken = take_in_handoff(&mut handles, &suite.parsed.plan, &path("handoff"), &value);
+    for (role, handoff) in &handoffs {
+        if let Some(value) = handoff.as_ref().and_then(|handoff| serde_json::from_str(handoff).ok()) {
+            // What it could not be taken for then, it cannot be taken for now: the entry check has said so.
+            let _taken = take_in_handoff(&mut handles, &suite.parsed.plan, &path(role), &value);
+        }
     }
     let mut cases = suite.cases.clone();
     let pins = lock::pins_of(&suite.subject_of(&handles));
@@ -127,16 +130,16 @@ fn has(read: &Read, name: &str) -> bool {
 }
 
 /// The stored documents are those that the verdict says it read; gives their paths in the plan repository.
-fn same_inputs(read: &Read, stored: [(&str, Option<&String>); 4]) -> Result<BTreeMap<String, String>, Unusable> {
+fn same_inputs(read: &Read, stored: &[(&str, Option<&String>)]) -> Result<BTreeMap<String, String>, Unusable> {
     let mut paths = BTreeMap::new();
     for (role, text) in stored {
-        let Some(input) = read.verdict.inputs.iter().find(|input| input.role == role) else {
+        let Some(input) = read.verdict.inputs.iter().find(|input| input.role == *role) else {
             if text.is_some() {
                 return Err((format!("inputs ({role})"), "the verdict does not say that it read one".to_owned()));
             }
             continue;
         };
-        paths.insert(role.to_owned(), input.path.clone());
+        paths.insert((*role).to_owned(), input.path.clone());
         // Judged without what the execution obeyed, it could only come out too well.
         let Some(text) = text else {
             let why = "the verdict says that it was read, and lists no copy: nothing can be judged by it".to_owned();

@@ -222,7 +222,7 @@ fn contradiction(run: &LaneRun<'_>, handle: &str, resolved: &Resolved) -> Option
             .then(|| format!("it is `{value}` ({}), and no file of the plan has such a field", resolved.origin));
     }
     let (_, field) = STATED_BY_RECEIPT.iter().find(|(name, _)| *name == handle)?;
-    let receipt = run.documents().handoff.as_ref()?;
+    let receipt = run.documents().handoff()?;
     let stated = receipt.content.as_ref().ok()?.get(field)?;
     (stated.as_str() != Some(value))
         .then(|| format!("it is `{value}` ({}), and {} says that {field} is {stated}", resolved.origin, receipt.path))

@@ -115,7 +115,7 @@ pub(super) fn handoff(run: &LaneRun<'_>) -> Handoff {
         expected_region: run.text("AWS_REGION").ok(),
         live: run.basis() == RunBasis::Live,
     };
-    let Some(named) = &run.documents().handoff else {
+    let Some(named) = run.documents().handoff() else {
         handoff.problem = Some("the plan's Authority Inputs name no handoff of M2".to_owned());
         return handoff;
     };

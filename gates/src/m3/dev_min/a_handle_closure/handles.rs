@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use support::ensure;
-use support::registry::HandleError;
+use support::registry::{HandleError, is_handle_name};
 use support::run::check::{Check, Unmet};
 use support::run::context::LaneRun;
 use support::run::finding::Basis;
@@ -224,7 +224,7 @@ pub(super) fn handle_set(run: &LaneRun<'_>) -> HandleSet {
     let matrix: BTreeMap<String, MatrixClaim> = plan
         .matrices
         .iter()
-        .filter(|row| is_handle(&row.handle))
+        .filter(|row| is_handle_name(&row.handle))
         .map(|row| {
             let claim = MatrixClaim {
                 source_class: row.source_class.clone(),
@@ -249,17 +249,11 @@ pub(super) fn handle_set(run: &LaneRun<'_>) -> HandleSet {
 
 /// The handle names in a text: its code spans of upper-case words.
 fn handle_names(text: &str) -> Vec<String> {
-    text.split('`').filter(|span| is_handle(span)).map(str::to_owned).collect()
-}
-
-fn is_handle(text: &str) -> bool {
-    text.contains('_')
-        && text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    text.split('`').filter(|span| is_handle_name(span)).map(str::to_owned).collect()
 }
 
 fn resolution(run: &LaneRun<'_>, handle: &str) -> Resolution {
-    let unread = run.documents().handoff.as_ref().is_none_or(|handoff| handoff.content.is_err());
+    let unread = run.documents().handoff().is_none_or(|handoff| handoff.content.is_err());
     match run.handles().resolve(handle) {
         // All handles of P1 are names, paths and patterns; later lanes read them as text.
         Ok(resolved) if resolved.value.as_str().is_none() => {

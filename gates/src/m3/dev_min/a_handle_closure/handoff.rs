@@ -108,7 +108,7 @@ pub(super) fn handoff(run: &LaneRun<'_>) -> Handoff {
         expected_region: run.text("AWS_REGION").ok(),
         live: run.basis() == RunBasis::Live,
     };
-    match &run.documents().handoff {
+    match run.documents().handoff() {
         None => handoff.problem = Some("the plan's Authority Inputs name no handoff of M2".to_owned()),
         Some(named) => {
             named.path.clone_into(&mut handoff.path);
