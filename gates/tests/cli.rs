@@ -366,7 +366,7 @@ fn run_takes_the_flags_of_cargos_harness() {
     let mut command = ground.command(&["run", "m3", "--", "M3.A"]);
     command.env("CI", "true");
     Said::of(command).exits(4);
-    ground.run(&["run", "m4"]).exits(2).says("no gate for M4");
+    ground.run(&["run", "m5"]).exits(2).says("no gate for M5");
     ground.run(&["run", "soon"]).exits(2).says("is no phase");
 }
 
@@ -455,7 +455,7 @@ fn real_repositories() -> Option<PathBuf> {
 #[case::dev_full_m3("dev_full-m3", "M3", "dev_full", 43, 47, true)]
 #[case::dev_min_m1("dev_min-m1", "m1", "dev_min", 24, 0, true)]
 #[case::dev_min_m4_and_its_m3("dev_min-m4", "m3", "dev_min", 32, 44, true)]
-#[case::dev_min_m4("dev_min-m4", "m4", "dev_min", 43, 0, false)]
+#[case::dev_min_m4("dev_min-m4", "m4", "dev_min", 43, 0, true)]
 #[case::dev_min_master("dev_min-plan", "plan", "dev_min", 20, 0, false)]
 fn real_plans_are_listed_with_their_counts(
     #[case] repository: &str,

@@ -57,7 +57,7 @@ fn is_test_name(span: &str) -> bool {
 }
 
 fn is_drill(span: &str) -> bool {
-    ["dev_min/", "dev_min-m1/", "dev_full/"].iter().any(|folder| span.starts_with(folder))
+    ["dev_min/", "dev_min-m1/", "dev_min-m4/", "dev_full/"].iter().any(|folder| span.starts_with(folder))
 }
 
 fn is_path(span: &str) -> bool {

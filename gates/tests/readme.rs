@@ -67,6 +67,9 @@ fn every_command_does_what_it_says() {
                 "dev_full M3 ADVANCE_TO_M4 basis=rehearsal roots=- entailed=- cases=90 passed=90"
             }
             line if line.contains("preflight") => "dev_min M3 WOULD_ADVANCE basis=rehearsal",
+            line if line.contains("--test m4") => {
+                "dev_min M4 ADVANCE_TO_M5 basis=rehearsal roots=- entailed=- cases=43 passed=43"
+            }
             line if line.contains("--test m3") => {
                 "dev_min M3 ADVANCE_TO_M4 basis=rehearsal roots=- entailed=- cases=34 passed=34"
             }

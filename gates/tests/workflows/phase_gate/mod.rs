@@ -60,7 +60,7 @@ fn landing() -> Vec<Case> {
 
 fn build() -> Vec<Case> {
     let step = "build the gates once";
-    let call = "cargo test --locked --no-run --message-format=json --test m1 --test m3";
+    let call = "cargo test --locked --no-run --message-format=json --test m1 --test m3 --test m4";
     vec![
         case("build", step, "it builds")
             .given(|g| g.answer("cargo", Answer::says("{}")))
@@ -94,6 +94,7 @@ fn hand_on() -> Vec<Case> {
             built(ground, "phasegate", "bin", true, "the command's own tests"),
             built(ground, "m1", "test", true, "the gate of M1"),
             built(ground, "m3", "test", true, "the gate"),
+            built(ground, "m4", "test", true, "the gate of M4"),
             json!({"reason": "build-finished", "success": true}).to_string(),
         ]
     };
@@ -112,7 +113,7 @@ fn hand_on() -> Vec<Case> {
                 assert!(done.status.success());
                 String::from_utf8(done.stdout).unwrap()
             };
-            assert_eq!(tar(&["--list"]), "m1\nm3\nphasegate\n");
+            assert_eq!(tar(&["--list"]), "m1\nm3\nm4\nphasegate\n");
             assert_eq!(tar(&["--extract", "--to-stdout", "m3"]), "the gate");
             assert_eq!(tar(&["--extract", "--to-stdout", "phasegate"]), "the command");
             let rights = tar(&["--list", "--verbose"]);
@@ -120,6 +121,7 @@ fn hand_on() -> Vec<Case> {
         }),
         case("build", step, "no gate").given(without("\"m3\"")).fails("::error::m3 was not built"),
         case("build", step, "no gate of M1").given(without("\"m1\"")).fails("::error::m1 was not built"),
+        case("build", step, "no gate of M4").given(without("\"m4\"")).fails("::error::m4 was not built"),
         case("build", step, "no command").given(without("\"phasegate\"")).fails("::error::phasegate was not built"),
         case("build", step, "nothing at all")
             .given(|g| g.file("temp/built.jsonl", ""))
@@ -149,10 +151,11 @@ fn registry() -> Vec<Case> {
 fn handed_on(ground: &mut Ground) {
     ground.stand_in("handed/m1");
     ground.stand_in("handed/m3");
+    ground.stand_in("handed/m4");
     ground.stand_in("handed/phasegate");
     let mut tar = std::process::Command::new("tar");
     tar.arg("--create").arg("--file").arg(ground.path("temp/gates.tar"));
-    tar.arg("--directory").arg(ground.path("handed")).args(["m1", "m3", "phasegate"]);
+    tar.arg("--directory").arg(ground.path("handed")).args(["m1", "m3", "m4", "phasegate"]);
     assert!(tar.status().unwrap().success());
 }
 
@@ -195,6 +198,9 @@ fn gates() -> Vec<Case> {
     let of_m1 = case("rehearsal", "rehearse the gate on the embedded AWS", "the gate of M1").given(handed_on);
     let of_m1 = of_m1.given(knows("matrix.gate", "m1-dev_min")).given(|g| g.answer("m1", Answer::ok()));
     cases.push(of_m1.calls(["m1 dev_min"]));
+    let of_m4 = case("rehearsal", "rehearse the gate on the embedded AWS", "the gate of M4").given(handed_on);
+    let of_m4 = of_m4.given(knows("matrix.gate", "m4-dev_min")).given(|g| g.answer("m4", Answer::ok()));
+    cases.push(of_m4.calls(["m4 dev_min"]));
     let plans = case("preflight", "preflight the gate against AWS", "the plans lie elsewhere").given(handed_on);
     let plans = plans.given(knows("vars.PHASEGATE_PLANS", "plans")).given(|g| g.answer("m3", Answer::ok()));
     cases.push(plans.calls(["m3 dev_full"]).then(|_, ran| assert_eq!(ran.told[0]["PHASEGATE_REPO"], "$WORK/plans")));

@@ -9,7 +9,11 @@ use super::{case, knows};
 /// A verdict as the reports write it; a test below holds it to a real one.
 fn verdict(kind: &str, gate: &str) -> Value {
     let (phase, track) = gate.split_once('-').unwrap();
-    let next = if phase == "m1" { "M2" } else { "M4" };
+    let next = match phase {
+        "m1" => "M2",
+        "m4" => "M5",
+        _ => "M4",
+    };
     let advance = format!("ADVANCE_TO_{next}");
     let (basis, mode, said) = match kind {
         "rehearsal" => ("rehearsal", "commit", advance.as_str()),
@@ -37,7 +41,7 @@ pub fn leave_m1(ground: &Ground) {
     leave(ground, "rehearsal", "m1-dev_min", &verdict("rehearsal", "m1-dev_min"));
 }
 
-const REHEARSED: [&str; 3] = ["m1-dev_min", "m3-dev_min", "m3-dev_full"];
+const REHEARSED: [&str; 4] = ["m1-dev_min", "m3-dev_min", "m3-dev_full", "m4-dev_min"];
 const PREFLIGHTED: [&str; 2] = ["m3-dev_min", "m3-dev_full"];
 
 pub fn cases() -> Vec<Case> {
@@ -73,7 +77,7 @@ pub fn cases() -> Vec<Case> {
         gate(what).given(rehearsed).given(write).fails("::error::the rehearsal of m3-dev_min says")
     };
     vec![
-        gate("three rehearsals").given(rehearsed).says("the rehearsal of m1-dev_min: ADVANCE"),
+        gate("four rehearsals").given(rehearsed).says("the rehearsal of m1-dev_min: ADVANCE"),
         gate("and two preflights").given(preflighted).says("the preflight of m3-dev_full: WOULD_ADVANCE"),
         gate("and a commit").given(committed).says("the commit of m3-dev_min: ADVANCE"),
         says("one is partial", "/verdict", json!("PARTIAL")),
@@ -102,13 +106,17 @@ pub fn cases() -> Vec<Case> {
             .given(rehearsed)
             .given(without("rehearsal", "m1-dev_min"))
             .fails("::error::the rehearsal of m1-dev_min left 0 verdicts"),
+        gate("that of M4 is missing")
+            .given(rehearsed)
+            .given(without("rehearsal", "m4-dev_min"))
+            .fails("::error::the rehearsal of m4-dev_min left 0 verdicts"),
         gate("M1 poses as preflighted")
             .given(preflighted)
             .given(|g| leave(g, "preflight", "m1-dev_min", &verdict("preflight", "m1-dev_min")))
-            .fails("::error::6 verdicts were left; 5 are required"),
+            .fails("::error::7 verdicts were left; 6 are required"),
         gate("nothing is there")
             .fails("::error::the rehearsal of m3-dev_full left 0 verdicts")
-            .says("::error::0 verdicts were left; 3 are required"),
+            .says("::error::0 verdicts were left; 4 are required"),
         gate("one gate left two")
             .given(rehearsed)
             .given(|g| {
@@ -118,7 +126,7 @@ pub fn cases() -> Vec<Case> {
         gate("one too many")
             .given(rehearsed)
             .given(|g| leave(g, "other", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
-            .fails("::error::4 verdicts were left; 3 are required"),
+            .fails("::error::5 verdicts were left; 4 are required"),
         gate("a preflight is missing")
             .given(preflighted)
             .given(without("preflight", "m3-dev_full"))
@@ -126,7 +134,7 @@ pub fn cases() -> Vec<Case> {
         gate("a preflight that says it was left out")
             .given(preflighted)
             .given(knows("needs.preflight.outputs.outcome", "left_out"))
-            .fails("::error::5 verdicts were left; 3 are required"),
+            .fails("::error::6 verdicts were left; 4 are required"),
         gate("a rehearsal in the place of a preflight")
             .given(preflighted)
             .given(|g| leave(g, "preflight", "m3-dev_min", &verdict("rehearsal", "m3-dev_min")))
