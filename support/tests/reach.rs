@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use fake::{Fake, all, answer, hang_up, say_and_close, silent};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    ApiKey, ConsumerGroupDescribeResponse, GroupId, ListGroupsResponse, MetadataResponse, SaslHandshakeResponse,
-    TopicName, consumer_group_describe_response, list_groups_response,
+    ApiKey, ConsumerGroupDescribeResponse, DescribeClusterRequest, DescribeClusterResponse, GroupId,
+    ListGroupsResponse, MetadataResponse, SaslHandshakeResponse, TopicName, consumer_group_describe_response,
+    list_groups_response,
 };
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Decodable as _, StrBytes};
 use phasegate_support::reach::embedded::{KafkaResponder, KafkaWorld, Login, PostgresResponder};
-use phasegate_support::reach::{KafkaAddress, KafkaCluster, Places, Reach, Security, Tls, TopicState};
+use phasegate_support::reach::{KafkaAddress, KafkaCluster, Places, Reach, Security, Sight, Tls, TopicState};
 use phasegate_support::substrate::reply::{CallError, CallErrorKind};
 use rstest::rstest;
 
@@ -114,8 +115,10 @@ fn a_cluster_says_what_it_is_and_what_it_has() {
 #[test]
 fn groups_are_listed_with_their_members_and_what_these_read() {
     let cluster = KafkaResponder::start(world()).unwrap();
-    let groups = reach().consumer_groups(&plain(cluster.address())).unwrap().value;
-    let shown: Vec<String> = groups
+    let seen = reach().consumer_groups(&plain(cluster.address())).unwrap().value;
+    assert_eq!(seen.sight, Sight::All);
+    let shown: Vec<String> = seen
+        .groups
         .iter()
         .map(|group| {
             let members: Vec<String> = group
@@ -138,12 +141,50 @@ fn groups_are_listed_with_their_members_and_what_these_read() {
     );
 }
 
+#[rstest]
+#[case(1 << 8, Sight::All)]
+#[case(!(1 << 8) & i32::MAX, Sight::Permitted)]
+#[case(0, Sight::Permitted)]
+#[case(i32::MIN, Sight::Untold)]
+fn what_a_login_sees_is_what_it_may(#[case] operations: i32, #[case] sight: Sight) {
+    let server = Fake::start(all(), move |key, version, fake| match key {
+        ApiKey::DescribeCluster => {
+            let asked = DescribeClusterRequest::decode(&mut fake.question.clone(), version).unwrap();
+            assert!(asked.include_cluster_authorized_operations, "else nobody says them");
+            let response = DescribeClusterResponse::default().with_cluster_authorized_operations(operations);
+            Some(fake::encoded(&response, version))
+        }
+        _ => answer(key, version, fake),
+    });
+    assert_eq!(reach().consumer_groups(&plain(server.address())).unwrap().value.sight, sight);
+}
+
+#[test]
+fn a_refusal_to_describe_the_cluster_is_no_sight_of_all() {
+    let server = Fake::start(all(), |key, version, fake| match key {
+        ApiKey::DescribeCluster => {
+            let response = DescribeClusterResponse::default()
+                .with_error_code(ResponseError::ClusterAuthorizationFailed.code())
+                .with_cluster_authorized_operations(1 << 8);
+            Some(fake::encoded(&response, version))
+        }
+        _ => answer(key, version, fake),
+    });
+    assert_eq!(reach().consumer_groups(&plain(server.address())).unwrap_err().kind, CallErrorKind::Denied);
+}
+
+#[test]
+fn a_world_can_keep_a_login_from_seeing_all() {
+    let cluster = KafkaResponder::start(KafkaWorld { describe_denied: true, ..world() }).unwrap();
+    assert_eq!(reach().consumer_groups(&plain(cluster.address())).unwrap().value.sight, Sight::Permitted);
+}
+
 #[test]
 fn who_has_the_password_enters() {
     let cluster = KafkaResponder::start(guarded()).unwrap();
     let address = login(cluster.address(), PASSWORD);
     assert_eq!(asked(&address).unwrap().topics["orders"].partitions, 3);
-    assert_eq!(reach().consumer_groups(&address).unwrap().value.len(), 3);
+    assert_eq!(reach().consumer_groups(&address).unwrap().value.groups.len(), 3);
 }
 
 #[test]
@@ -257,7 +298,9 @@ fn the_highest_common_version_is_spoken() {
         heard.lock().unwrap().push((key, version));
         answer(key, version, fake)
     });
-    assert!(reach().consumer_groups(&plain(old.address())).unwrap().value.is_empty());
+    let seen = reach().consumer_groups(&plain(old.address())).unwrap().value;
+    // It does not know how to say what a login may.
+    assert_eq!((seen.groups.len(), seen.sight), (0, Sight::Untold));
     let ours = ApiKey::ListGroups.valid_versions().max;
     assert_eq!(*spoken.lock().unwrap(), [(ApiKey::Metadata, 5), (ApiKey::ListGroups, ours)]);
 }
@@ -303,7 +346,7 @@ fn groups_of_the_new_style_are_described_too() {
         }
         _ => answer(key, version, fake),
     });
-    let groups = reach().consumer_groups(&plain(server.address())).unwrap().value;
+    let groups = reach().consumer_groups(&plain(server.address())).unwrap().value.groups;
     assert_eq!(groups.len(), 1, "nobody is in the share group: {groups:?}");
     assert_eq!(
         (groups[0].id.as_str(), groups[0].members[0].topics.as_slice()),
@@ -377,7 +420,7 @@ fn every_broker_is_asked_for_its_groups() {
     };
     let ids = |places| {
         let reach = Reach::open_within(places, Duration::from_secs(5)).unwrap();
-        let groups = reach.consumer_groups(&plain("one.example:9092"))?.value;
+        let groups = reach.consumer_groups(&plain("one.example:9092"))?.value.groups;
         Ok::<_, CallError>(groups.into_iter().map(|group| group.id).collect::<Vec<_>>())
     };
     assert_eq!(ids(places(two.address())).unwrap(), ["a", "b"]);
@@ -507,7 +550,10 @@ fn the_given_cluster_answers() {
     let there = reach().kafka(&plain(&address), &["phasegate.try"]).unwrap().value;
     let topic = &there.topics["phasegate.try"];
     assert_eq!((topic.partitions, topic.leaderless, &topic.error), (2, 0, &None));
-    let groups = reach().consumer_groups(&plain(&address)).unwrap().value;
+    let answer = reach().consumer_groups(&plain(&address)).unwrap().value;
+    // This broker (Tansu) knows the question, and does not say what a login may.
+    assert_eq!(answer.sight, Sight::Untold);
+    let groups = answer.groups;
     let seen: Vec<(&str, &str, usize)> =
         groups.iter().map(|group| (group.id.as_str(), group.state.as_str(), group.members.len())).collect();
     assert_eq!(seen, [("phasegate-daemons", "Stable", 2)], "{groups:?}");

@@ -12,15 +12,17 @@ use std::thread::JoinHandle;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, ConsumerProtocolSubscription, DescribeGroupsRequest, DescribeGroupsResponse,
-    GroupId, ListGroupsResponse, MetadataRequest, MetadataResponse, ResponseHeader, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse, TopicName,
+    ApiKey, ApiVersionsResponse, BrokerId, ConsumerProtocolSubscription, DescribeClusterRequest,
+    DescribeClusterResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId, ListGroupsResponse,
+    MetadataRequest, MetadataResponse, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse, TopicName,
 };
 use kafka_protocol::protocol::{
     Decodable as _, Encodable, HeaderVersion, Message as _, StrBytes, decode_request_header_from_buffer,
@@ -36,14 +38,21 @@ const QUESTION_LIMIT: usize = 64 * 1024;
 const NODE: BrokerId = BrokerId(1);
 
 /// What is answered.
-const KNOWN: [ApiKey; 6] = [
+const KNOWN: [ApiKey; 7] = [
     ApiKey::ApiVersions,
     ApiKey::SaslHandshake,
     ApiKey::SaslAuthenticate,
     ApiKey::Metadata,
+    ApiKey::DescribeCluster,
     ApiKey::ListGroups,
     ApiKey::DescribeGroups,
 ];
+
+/// The operations on a cluster, by Kafka's numbers of them: create, alter, describe, cluster action, the two of configurations, idempotent write.
+const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << DESCRIBE | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+
+/// Describe, among them.
+const DESCRIBE: u32 = 8;
 
 /// A Kafka cluster of a world.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -60,6 +69,9 @@ pub struct KafkaWorld {
     /// Who may enter; everybody without it.
     #[serde(default)]
     pub login: Option<Login>,
+    /// Whether who enters may not describe the cluster. Of Kafka's groups the world then says what such a login sees.
+    #[serde(default)]
+    pub describe_denied: bool,
 }
 
 /// A topic.
@@ -294,6 +306,10 @@ impl Guest<'_> {
                 let request = MetadataRequest::decode(&mut question, version).ok()?;
                 self.say(&self.metadata(&request), version, id)
             }
+            ApiKey::DescribeCluster => {
+                let request = DescribeClusterRequest::decode(&mut question, version).ok()?;
+                self.say(&self.cluster(&request), version, id)
+            }
             ApiKey::ListGroups => self.say(&self.groups(version), version, id),
             ApiKey::DescribeGroups => {
                 let request = DescribeGroupsRequest::decode(&mut question, version).ok()?;
@@ -344,6 +360,23 @@ impl Guest<'_> {
             .with_cluster_id(Some(text(&self.world.cluster_id)))
             .with_controller_id(NODE)
             .with_topics(topics)
+    }
+
+    fn cluster(&self, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+        let broker = DescribeClusterBroker::default()
+            .with_broker_id(NODE)
+            .with_host(text(&self.address.ip().to_string()))
+            .with_port(i32::from(self.address.port()));
+        let operations = match (request.include_cluster_authorized_operations, self.world.describe_denied) {
+            (false, _) => i32::MIN,
+            (true, true) => ALL_OPERATIONS & !(1 << DESCRIBE),
+            (true, false) => ALL_OPERATIONS,
+        };
+        DescribeClusterResponse::default()
+            .with_cluster_id(text(&self.world.cluster_id))
+            .with_controller_id(NODE)
+            .with_brokers(vec![broker])
+            .with_cluster_authorized_operations(operations)
     }
 
     fn topic(&self, name: &TopicName) -> MetadataResponseTopic {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, TryStreamExt as _};
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerProtocolSubscription, DescribeGroupsRequest, GroupId, ListGroupsRequest,
-    consumer_group_describe_response as new_style, describe_groups_response as classic,
+    ConsumerGroupDescribeRequest, ConsumerProtocolSubscription, DescribeClusterRequest, DescribeGroupsRequest, GroupId,
+    ListGroupsRequest, consumer_group_describe_response as new_style, describe_groups_response as classic,
 };
 use kafka_protocol::protocol::{Decodable as _, Message as _, StrBytes};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,33 @@ const CONSUMER: &str = "consumer";
 
 /// How many brokers are asked at the same time.
 const AT_ONCE: usize = 16;
+
+/// Kafka's number of the operation `Describe`, and so its bit among the operations that a login may.
+const DESCRIBE: u32 = 8;
+
+/// What stands for the operations where a broker does not say them.
+const UNTOLD: i32 = i32::MIN;
+
+/// The consumer groups of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerGroups {
+    /// Those that were listed, by their ids.
+    pub groups: Vec<ConsumerGroup>,
+    /// Whether there can be more.
+    pub sight: Sight,
+}
+
+/// How much a login sees of a cluster's groups. The worse of two brokers' answers is the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sight {
+    /// It may describe the cluster: every group is listed.
+    All,
+    /// The cluster does not say what the login may, so there can be more groups.
+    Untold,
+    /// It may not describe the cluster: brokers leave out, without a word, the groups that it may not describe one by one.
+    Permitted,
+}
 
 /// A consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,14 +79,14 @@ pub struct GroupMember {
 }
 
 impl Reach {
-    /// All consumer groups of the cluster that the login may see, by their ids. Brokers leave out without a word what it may not.
+    /// The consumer groups of the cluster, and whether the login sees them all.
     ///
     /// Each broker is asked for the groups that it coordinates; when one does not answer there is no answer.
     ///
     /// # Errors
     /// As [`Reach::kafka`]; `Unsupported` when there is a group of another type than `classic` and `consumer`, which may consume too; and
     /// `Conflict` when a group is moved meanwhile.
-    pub fn consumer_groups(&self, address: &KafkaAddress) -> Result<Reply<Vec<ConsumerGroup>>, CallError> {
+    pub fn consumer_groups(&self, address: &KafkaAddress) -> Result<Reply<ConsumerGroups>, CallError> {
         let (target, servers) = bootstrap_servers(&address.bootstrap);
         let call = self.call(KAFKA, "describe-consumer-groups", target);
         // One half for the way in, the other for the brokers.
@@ -72,7 +99,7 @@ impl Reach {
                 let known =
                     entrance.first(&call, &servers, limit, async |mut wire| cluster(&mut wire, &none).await).await?;
                 let names: Vec<String> = known.brokers.iter().map(Broker::name).collect();
-                let lists: Vec<Vec<ConsumerGroup>> = futures::stream::iter(&names)
+                let lists: Vec<ConsumerGroups> = futures::stream::iter(&names)
                     .map(|name| entrance.talk(&call, name, limit, async |mut wire| of_broker(&mut wire).await))
                     .buffered(AT_ONCE)
                     .try_collect()
@@ -84,19 +111,36 @@ impl Reach {
     }
 }
 
-fn together(lists: Vec<Vec<ConsumerGroup>>) -> Done<Vec<ConsumerGroup>> {
+fn together(lists: Vec<ConsumerGroups>) -> Done<ConsumerGroups> {
     let mut groups = BTreeMap::new();
-    for group in lists.into_iter().flatten() {
+    let sight = lists.iter().map(|list| list.sight).max().unwrap_or(Sight::Untold);
+    for group in lists.into_iter().flat_map(|list| list.groups) {
         if let Some(group) = groups.insert(group.id.clone(), group) {
             let message = format!("two brokers say that they coordinate the group `{}`", group.id);
             return Err(Trouble::new(CallErrorKind::Conflict, message));
         }
     }
-    Ok(groups.into_values().collect())
+    Ok(ConsumerGroups { groups: groups.into_values().collect(), sight })
+}
+
+/// How much of its groups a broker shows.
+async fn sight(wire: &mut Wire) -> Done<Sight> {
+    // Brokers before Kafka 2.8 do not know the question.
+    if !wire.knows::<DescribeClusterRequest>() {
+        return Ok(Sight::Untold);
+    }
+    let answer = wire.ask(&DescribeClusterRequest::default().with_include_cluster_authorized_operations(true)).await?;
+    accepted(DescribeClusterRequest::NAME, answer.error_code)?;
+    Ok(match answer.cluster_authorized_operations {
+        UNTOLD => Sight::Untold,
+        operations if operations & (1 << DESCRIBE) != 0 => Sight::All,
+        _ => Sight::Permitted,
+    })
 }
 
 /// The groups that one broker coordinates.
-async fn of_broker(wire: &mut Wire) -> Done<Vec<ConsumerGroup>> {
+async fn of_broker(wire: &mut Wire) -> Done<ConsumerGroups> {
+    let sight = sight(wire).await?;
     let listed = wire.ask(&ListGroupsRequest::default()).await?;
     accepted(ListGroupsRequest::NAME, listed.error_code)?;
     // A server that does not say the type has classic groups alone.
@@ -133,7 +177,7 @@ async fn of_broker(wire: &mut Wire) -> Done<Vec<ConsumerGroup>> {
         }
         as_asked(&new_style, groups.get(others..).unwrap_or_default())?;
     }
-    Ok(groups)
+    Ok(ConsumerGroups { groups, sight })
 }
 
 fn ids(groups: &BTreeSet<String>) -> Vec<GroupId> {
@@ -287,11 +331,25 @@ mod tests {
         }
     }
 
+    fn list(id: &str, sight: Sight) -> ConsumerGroups {
+        ConsumerGroups { groups: vec![group(id)], sight }
+    }
+
+    #[rstest]
+    #[case(Sight::All, Sight::All, Sight::All)]
+    #[case(Sight::All, Sight::Untold, Sight::Untold)]
+    #[case(Sight::Permitted, Sight::Untold, Sight::Permitted)]
+    fn all_is_seen_where_every_broker_shows_all(#[case] one: Sight, #[case] other: Sight, #[case] both: Sight) {
+        assert_eq!(together(vec![list("a", one), list("b", other)]).unwrap().sight, both);
+        assert_eq!(together(Vec::new()).unwrap().sight, Sight::Untold);
+    }
+
     #[test]
     fn a_group_has_one_coordinator() {
-        let lists = vec![vec![group("b")], vec![group("a")]];
-        assert_eq!(together(lists).unwrap(), [group("a"), group("b")]);
-        let trouble = together(vec![vec![group("a")], vec![group("a")]]).unwrap_err();
+        let lists = vec![list("b", Sight::All), list("a", Sight::All)];
+        let together_once = ConsumerGroups { groups: vec![group("a"), group("b")], sight: Sight::All };
+        assert_eq!(together(lists).unwrap(), together_once);
+        let trouble = together(vec![list("a", Sight::All), list("a", Sight::All)]).unwrap_err();
         assert_eq!(trouble.kind, CallErrorKind::Conflict);
     }
 

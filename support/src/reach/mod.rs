@@ -15,7 +15,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use groups::{ConsumerGroup, GroupMember};
+pub use groups::{ConsumerGroup, ConsumerGroups, GroupMember, Sight};
 pub use kafka::{Broker, KafkaAddress, KafkaCluster, Security, TopicState};
 pub use places::Places;
 pub use postgres::{PostgresServer, Tls};

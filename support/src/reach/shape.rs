@@ -89,6 +89,27 @@ pub(super) const METADATA: Shape = Shape {
     ],
 };
 
+pub(super) const DESCRIBE_CLUSTER: Shape = Shape {
+    compact_from: 0,
+    parts: &[
+        always(What::Fixed(4 + 2)),
+        always(What::Text),
+        since(1, What::Fixed(1)),
+        always(What::Text),
+        always(What::Fixed(4)),
+        always(What::List(&[
+            always(What::Fixed(4)),
+            always(What::Text),
+            always(What::Fixed(4)),
+            always(What::Text),
+            since(2, What::Fixed(1)),
+            always(What::Tags),
+        ])),
+        always(What::Fixed(4)),
+        always(What::Tags),
+    ],
+};
+
 pub(super) const LIST_GROUPS: Shape = Shape {
     compact_from: 3,
     parts: &[
@@ -266,9 +287,10 @@ impl Walk<'_> {
 mod tests {
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::{
-        BrokerId, ConsumerGroupDescribeResponse, DescribeGroupsResponse, GroupId, ListGroupsResponse, MetadataResponse,
-        SaslAuthenticateResponse, SaslHandshakeResponse, TopicName, consumer_group_describe_response,
-        describe_groups_response, list_groups_response, metadata_response,
+        BrokerId, ConsumerGroupDescribeResponse, DescribeClusterResponse, DescribeGroupsResponse, GroupId,
+        ListGroupsResponse, MetadataResponse, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+        consumer_group_describe_response, describe_cluster_response, describe_groups_response, list_groups_response,
+        metadata_response,
     };
     use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 
@@ -315,6 +337,15 @@ mod tests {
             .with_brokers(vec![broker.clone(), broker])
             .with_topics(vec![topic.clone(), topic]);
         holds(&METADATA, &message, 0);
+    }
+
+    #[test]
+    fn the_shape_of_the_cluster_is_that_of_the_protocol() {
+        let broker = describe_cluster_response::DescribeClusterBroker::default().with_host(text("broker.example"));
+        let message = DescribeClusterResponse::default()
+            .with_cluster_id(text("lkc"))
+            .with_brokers(vec![broker.clone(), broker.with_rack(Some(text("a")))]);
+        holds(&DESCRIBE_CLUSTER, &message, 0);
     }
 
     #[test]

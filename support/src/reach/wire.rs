@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeGroupsRequest, ListGroupsRequest, MetadataRequest,
-    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeClusterRequest, DescribeGroupsRequest, ListGroupsRequest,
+    MetadataRequest, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::{
     Decodable as _, HeaderVersion, Request, StrBytes, VersionRange, encode_request_header_into_buffer,
@@ -55,6 +55,7 @@ asks! {
     SaslAuthenticateRequest: "SaslAuthenticate", from 0, SASL_AUTHENTICATE;
     // Before version 4 a server makes the topics that it is asked about.
     MetadataRequest: "Metadata", from 4, METADATA;
+    DescribeClusterRequest: "DescribeCluster", from 0, DESCRIBE_CLUSTER;
     ListGroupsRequest: "ListGroups", from 0, LIST_GROUPS;
     DescribeGroupsRequest: "DescribeGroups", from 0, DESCRIBE_GROUPS;
     ConsumerGroupDescribeRequest: "ConsumerGroupDescribe", from 0, CONSUMER_GROUP_DESCRIBE;
@@ -81,6 +82,11 @@ impl Wire {
             .map(|api| (api.api_key, VersionRange { min: api.min_version, max: api.max_version }))
             .collect();
         Ok(wire)
+    }
+
+    /// Whether the server knows a question at all.
+    pub(super) fn knows<R: Ask>(&self) -> bool {
+        self.known.contains_key(&R::KEY)
     }
 
     /// The highest version of a question that both sides know.

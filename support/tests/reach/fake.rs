@@ -7,10 +7,13 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, ListGroupsResponse, MetadataRequest, MetadataResponse, ResponseHeader,
-    SaslAuthenticateResponse, SaslHandshakeResponse,
+    ApiKey, ApiVersionsResponse, BrokerId, DescribeClusterResponse, ListGroupsResponse, MetadataRequest,
+    MetadataResponse, ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable as _, Encodable, StrBytes, decode_request_header_from_buffer};
+
+/// Each operation that a login may be allowed.
+const EVERYTHING: i32 = i32::MAX;
 
 /// Accepts, and says nothing.
 pub fn silent() -> String {
@@ -121,6 +124,7 @@ pub fn all() -> Vec<(ApiKey, i16, i16)> {
         ApiKey::SaslHandshake,
         ApiKey::SaslAuthenticate,
         ApiKey::Metadata,
+        ApiKey::DescribeCluster,
         ApiKey::ListGroups,
         ApiKey::DescribeGroups,
         ApiKey::ConsumerGroupDescribe,
@@ -146,6 +150,9 @@ pub fn answer(key: ApiKey, version: i16, place: &Place) -> Option<BytesMut> {
                 .with_brokers(vec![broker(1, "127.0.0.1", place.port)])
                 .with_topics(topics.collect());
             Some(encoded(&response, version))
+        }
+        ApiKey::DescribeCluster => {
+            Some(encoded(&DescribeClusterResponse::default().with_cluster_authorized_operations(EVERYTHING), version))
         }
         ApiKey::ListGroups => Some(encoded(&ListGroupsResponse::default(), version)),
         _ => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use support::ensure;
-use support::reach::GroupMember;
+use support::reach::{GroupMember, Sight};
 use support::registry::HandleError;
 use support::run::check::{AnyCheck, Check, Proof, Unmet};
 use support::run::context::LaneRun;
@@ -20,7 +20,7 @@ use super::a_handle_closure;
 use super::d_dependencies::{kafka_address, without_place};
 use super::deployed::Deployed;
 use super::e_launch_contract::Contract;
-use super::f_bring_up::{Settled, ended_within, read_log, tasks};
+use super::f_bring_up::{Settled, checked, ended_within, is_unhealthy, not_healthy, read_log, tasks};
 use super::{files, packs};
 
 pub(super) const SNAPSHOT: &str = "m4_g_consumer_uniqueness_snapshot.json";
@@ -43,7 +43,7 @@ struct Seen {
     counts: Option<(i32, i32)>,
     /// The ARNs of its running tasks, sorted.
     tasks: Vec<String>,
-    /// Those of them that ECS calls unhealthy.
+    /// What is wrong with their health.
     unhealthy: Vec<String>,
     /// What else is wrong with it now: a container that ended, or what its log says.
     objection: Option<String>,
@@ -68,20 +68,37 @@ pub(super) struct Later {
     other_runs: Vec<String>,
     /// Kafka's groups that consume topics of the platform, or why nothing is known of them.
     groups: Result<BTreeMap<String, Group>, String>,
+    /// Whether Kafka shows the gate's login all of its groups; none where it did not answer.
+    sight: Option<Sight>,
     /// The groups that the registry names, each with how many services consume in it, or why it cannot be told.
     named: Result<BTreeMap<String, usize>, String>,
 }
 
 impl Later {
+    /// Whether there can be groups that were not seen.
+    fn all_seen(&self) -> Result<(), Unmet> {
+        match self.sight {
+            Some(Sight::All) => Ok(()),
+            Some(Sight::Permitted) => {
+                let why = "the gate's login may not describe the cluster, so Kafka keeps groups from it without a word";
+                Err(Unmet::from(why).next(
+                    "allow the login of SSM_CONFLUENT_API_KEY_PATH the operation DESCRIBE on the resource CLUSTER (an ACL), then run the gate again",
+                ))
+            }
+            Some(Sight::Untold) | None => {
+                let why =
+                    "Kafka does not say what the gate's login may, so whether it keeps groups from it cannot be told";
+                Err(Unmet::from(why).next(
+                    "use a cluster that says which operations a login may on it (Apache Kafka does from 2.8 on), then run the gate again",
+                ))
+            }
+        }
+    }
+
     /// Whether Kafka's groups are the daemons' own.
     fn own_groups(&self) -> Result<usize, Unmet> {
         let groups = self.groups.as_ref().map_err(|why| Unmet::from(format!("Kafka's groups: {why}")))?;
         let named = self.named.as_ref().map_err(|why| Unmet::from(why.clone()))?;
-        // Kafka hides groups that the login may not see: where the daemons' own are not among them, nothing is shown.
-        if let Some(unseen) = named.keys().find(|id| !groups.contains_key(*id)) {
-            let why = "in which daemons consume, as the registry says";
-            return Err(Unmet::from(format!("Kafka shows no consumer group {unseen}, {why}")));
-        }
         for (id, group) in groups {
             let Some(services) = named.get(id) else {
                 let next = format!(
@@ -108,6 +125,11 @@ impl Later {
                     "stop the second one, if it is one by hand; daemons of one default name need a client.id each";
                 return Err(Unmet::from(why).next(next));
             }
+        }
+        self.all_seen()?;
+        if let Some(unseen) = named.keys().find(|id| !groups.contains_key(*id)) {
+            let why = "in which daemons consume, as the registry says";
+            return Err(Unmet::from(format!("Kafka shows no consumer group {unseen}, {why}")));
         }
         Ok(groups.len())
     }
@@ -148,7 +170,7 @@ static STILL_ONE: Check<(Settled, Later)> = Check::<(Settled, Later)>::new(
             let Some((desired, running)) = counts else {
                 return Err(Unmet::from(format!("{handle}: ECS has {} no more", service.name)));
             };
-            ensure!(unhealthy.is_empty(), "{handle}: task {} is UNHEALTHY now", unhealthy.join(", "));
+            ensure!(unhealthy.is_empty(), "{handle}: {} now", unhealthy.join(", "));
             ensure!((*desired, *running) == (1, 1), "{handle}: {desired} desired and {running} running now");
             if let Some(why) = objection {
                 return Err(Unmet::from(format!("{handle}: {why}"))
@@ -218,11 +240,13 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
     let settled: Settled = run.fact("M4.F/settled")?;
     std::thread::sleep(interval(run)?);
     let cluster = deployed.cluster.clone();
+    let seen = groups(run)?;
     let mut later = Later {
         services: BTreeMap::new(),
         strays: Vec::new(),
         other_runs: Vec::new(),
-        groups: groups(run)?,
+        sight: seen.as_ref().ok().map(|(_, sight)| *sight),
+        groups: seen.map(|(groups, _)| groups),
         named: named_groups(run).map_err(|error| error.to_string()),
     };
     let names: Vec<&str> = settled.services.values().map(|service| service.name.as_str()).collect();
@@ -238,13 +262,18 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
         let tasks = || running.iter().filter(|task| task.group.as_deref() == Some(&own));
         let mut arns: Vec<String> = tasks().map(|task| task.arn.clone()).collect();
         arns.sort_unstable();
-        let unwell = tasks().filter(|task| task.health.as_deref() == Some("UNHEALTHY"));
-        let unhealthy = unwell.map(|task| task.arn.clone()).collect();
+        let definition = deployed.definition(handle).ok();
+        let checked = checked(definition);
+        let unwell = |task: &TaskInfo| match is_unhealthy(task) {
+            true => Some(format!("task {} is UNHEALTHY", task.arn)),
+            false => not_healthy(task, &checked),
+        };
+        let unhealthy = tasks().filter_map(unwell).collect();
         let counts = info.map(|info| (info.desired, info.running));
         let own: Vec<TaskInfo> = tasks().cloned().collect();
         let mut objection = own.iter().find_map(ended_within);
         // What a daemon has said since it named its run counts too.
-        if let (None, Ok(definition)) = (&objection, deployed.definition(handle)) {
+        if let (None, Some(definition)) = (&objection, definition) {
             objection = read_log(run, definition, &own, &contract)?.objection().filter(|_| !own.is_empty());
         }
         later.services.insert(handle.clone(), Seen { counts, tasks: arns, unhealthy, objection });
@@ -315,8 +344,10 @@ fn by_whom(task: &TaskInfo, family: &str) -> String {
     format!("task {} of {family}, started by {by}", task.arn)
 }
 
-/// The groups of Kafka that consume topics of the platform, with their members.
-fn groups(run: &mut LaneRun<'_>) -> Result<Result<BTreeMap<String, Group>, String>, Stop> {
+/// The groups of Kafka that consume topics of the platform, with their members, or why nothing is known of them.
+type Groups = Result<(BTreeMap<String, Group>, Sight), String>;
+
+fn groups(run: &mut LaneRun<'_>) -> Result<Groups, Stop> {
     let set = a_handle_closure::closed(run)?;
     let mut topics = Vec::new();
     for handle in set.handles.keys().filter(|handle| handle.starts_with("FP_BUS_")) {
@@ -335,7 +366,7 @@ fn groups(run: &mut LaneRun<'_>) -> Result<Result<BTreeMap<String, Group>, Strin
             clients.sort_unstable();
             (group.id.clone(), Group { state: group.state.clone(), clients })
         };
-        reply.value.iter().filter(consumes).map(seen).collect()
+        (reply.value.groups.iter().filter(consumes).map(seen).collect(), reply.value.sight)
     }))
 }
 
