@@ -117,6 +117,9 @@ pub struct ContainerDefinition {
     /// Whether ECS starts it again within its task when it ends.
     #[serde(default)]
     pub restarted_in_place: bool,
+    /// Whether ECS asks it for its health. A check that the definition takes back (`NONE`) is none.
+    #[serde(default)]
+    pub health_checked: bool,
     /// Where its logs go: `awslogs`, …
     pub log_driver: Option<String>,
     /// What the log driver was told.
@@ -206,6 +209,9 @@ fn container_definition(
         image: call.required("image of a container", container.image)?,
         essential: container.essential.unwrap_or(true),
         restarted_in_place: container.restart_policy.is_some_and(|policy| policy.enabled),
+        health_checked: container
+            .health_check
+            .is_some_and(|check| check.command.first().is_none_or(|first| first != "NONE")),
         command: container.command.unwrap_or_default(),
         entrypoint: container.entry_point.unwrap_or_default(),
         environment: environment(call, container.environment)?,

@@ -86,6 +86,7 @@ secrets = { KEY = "/platform/key" }
 command = ["serve", "--all"]
 entrypoint = ["/init"]
 environment_files = ["arn:aws:s3:::config/app.env"]
+health_check = ["CMD-SHELL", "true"]
 log_group = "/platform/gate"
 log_stream_prefix = "gate"
 
@@ -93,6 +94,7 @@ log_stream_prefix = "gate"
 name = "side"
 image = "elsewhere@sha256:aa"
 essential = false
+health_check = ["NONE"]
 
 [[task_definition]]
 family = "other"
@@ -391,6 +393,14 @@ fn started(ground: &Ground) -> Result<(), String> {
     unless(now.len() == 1 && now[0].arn == wait.arn && now[0].last_status == "RUNNING" && said == right, || {
         format!("{now:?} {said:?}")
     })?;
+    let health = |task: &TaskInfo| -> Vec<Option<String>> {
+        let containers = task.containers.iter().map(|container| container.health.clone());
+        containers.chain([task.health.clone()]).collect()
+    };
+    let each = |of: [&str; 3]| of.map(|health| Some(health.to_owned())).to_vec();
+    unless(health(wait) == each(["UNKNOWN"; 3]) && health(&now[0]) == each(["HEALTHY", "UNKNOWN", "HEALTHY"]), || {
+        format!("{:?} {:?}", health(wait), health(&now[0]))
+    })?;
     // The same once more changes nothing.
     let again = update(ground, "steady", 1)?;
     unless(counts(&again) == [1, 1, 0] && again.events == up.events, || text(&again))
@@ -638,6 +648,8 @@ fn definition(ground: &Ground) -> Result<(), String> {
         app.name == "app"
             && app.essential
             && !side.essential
+            && app.health_checked
+            && !side.health_checked
             && side.log_driver.is_none()
             && app.command == ["serve", "--all"]
             && app.entrypoint == ["/init"]

@@ -48,6 +48,9 @@ pub(super) struct Service {
     pub info: Option<ServiceInfo>,
     /// Its running tasks.
     pub running: Vec<TaskInfo>,
+    /// The containers that its task definition has ECS ask for their health.
+    #[serde(default)]
+    pub checked: BTreeSet<String>,
     /// Its tasks that stopped since this execution began, and those of its deployments that ECS still knows of.
     pub stopped: Vec<TaskInfo>,
     /// What its log says.
@@ -73,7 +76,7 @@ impl Service {
             return Some(why);
         }
         match self.running.as_slice() {
-            [task] if task.task_definition == info.task_definition => None,
+            [task] if task.task_definition == info.task_definition => not_healthy(task, &self.checked),
             [task] => Some(format!("its task is of {}, and it is of {}", task.task_definition, info.task_definition)),
             tasks => Some(format!("{} tasks run", tasks.len())),
         }
@@ -91,7 +94,7 @@ impl Service {
             let exits = if exits.is_empty() { String::new() } else { format!(" ({})", exits.join(", ")) };
             return Some(format!("task {} stopped: {reason}{exits}", task.arn));
         }
-        if let Some(task) = self.running.iter().find(|task| task.health.as_deref() == Some("UNHEALTHY")) {
+        if let Some(task) = self.running.iter().find(|task| is_unhealthy(task)) {
             return Some(format!("task {} is UNHEALTHY", task.arn));
         }
         if let Some(why) = self.running.iter().find_map(ended_within) {
@@ -110,6 +113,12 @@ impl Service {
     }
 }
 
+/// Whether ECS calls a task unhealthy, or a container of it.
+pub(super) fn is_unhealthy(task: &TaskInfo) -> bool {
+    let containers = task.containers.iter().map(|container| container.health.as_deref());
+    containers.chain([task.health.as_deref()]).any(|health| health == Some("UNHEALTHY"))
+}
+
 /// A container that ended while its task runs on, as one may that is not essential.
 pub(super) fn ended_within(task: &TaskInfo) -> Option<String> {
     let ended = |container: &&ContainerInfo| {
@@ -117,6 +126,22 @@ pub(super) fn ended_within(task: &TaskInfo) -> Option<String> {
     };
     let container = task.containers.iter().find(ended)?;
     Some(format!("container {} of the running task {} has ended", container.name, task.arn))
+}
+
+/// The containers that a task definition has ECS ask for their health.
+pub(super) fn checked(definition: Option<&TaskDefinition>) -> BTreeSet<String> {
+    let containers = definition.into_iter().flat_map(|definition| &definition.containers);
+    containers.filter(|container| container.health_checked).map(|container| container.name.clone()).collect()
+}
+
+/// A container of a task whose health is asked for, and which has not shown it.
+pub(super) fn not_healthy(task: &TaskInfo, checked: &BTreeSet<String>) -> Option<String> {
+    let health = |name: &str| {
+        let container = task.containers.iter().find(|container| container.name == name);
+        container.and_then(|container| container.health.as_deref()).unwrap_or("UNKNOWN")
+    };
+    let name = checked.iter().find(|name| health(name) != "HEALTHY")?;
+    Some(format!("container {name} of task {} is {}, and its definition checks its health", task.arn, health(name)))
 }
 
 /// Whether a stopped task counts: it stopped since this execution began, or is of a deployment that is there. A daemon that crashes now and
@@ -247,7 +272,7 @@ static WELL: Check<Settled> = Check::<Settled>::new(
     },
     |settled| {
         for service in settled.services.values_mut() {
-            service.log.confirms = false;
+            service.log.confirmed.clear();
         }
     },
 )
@@ -355,9 +380,16 @@ fn look_up(
     // ECS refuses to list the tasks of a service that it does not have.
     let Some(info) = info else {
         let log = logs::Said::default();
-        return Ok(Service { name: name.to_owned(), info: None, running: Vec::new(), stopped: Vec::new(), log });
+        let (running, checked, stopped) = (Vec::new(), BTreeSet::new(), Vec::new());
+        return Ok(Service { name: name.to_owned(), info: None, running, checked, stopped, log });
     };
-    let running = wait::tasks(run, "settled", cluster, TaskFilter::Service(name), "RUNNING")?;
+    let checked = checked(definition);
+    // A service can have its counts before the first checks of its task's health have come to an end.
+    let running = wait::until(limit, || {
+        let running = wait::tasks(run, "settled", cluster, TaskFilter::Service(name), "RUNNING")?;
+        let waits = running.iter().any(|task| not_healthy(task, &checked).is_some() && !is_unhealthy(task));
+        Ok((!waits, running))
+    })?;
     let mut stopped = wait::tasks(run, "settled", cluster, TaskFilter::Service(name), "STOPPED")?;
     let begun = run.instant();
     stopped.retain(|task| is_told(task, &info, begun));
@@ -370,7 +402,7 @@ fn look_up(
         Some(definition) => logs::read(run, definition, &running, contract)?,
         None => logs::Said::default(),
     };
-    Ok(Service { name: name.to_owned(), info: Some(info), running, stopped, log })
+    Ok(Service { name: name.to_owned(), info: Some(info), running, checked, stopped, log })
 }
 
 fn publish(run: &mut LaneRun<'_>) -> Step {
@@ -391,7 +423,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
                 "task_arns": service.map(Service::arns),
                 "stopped_tasks": service.map(|service| service.stopped.len()),
                 "health": service.map(|s| s.running.iter().map(|task| task.health.clone()).collect::<Vec<_>>()),
-                "log_names_the_run": service.map(|service| service.log.confirms),
+                "log_names_the_run": service.map(|service| service.log.confirms()),
             }))
         })
         .collect();
@@ -414,6 +446,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[rstest]
+    #[case::healthy(&["app"], Some("HEALTHY"), false)]
+    #[case::not_judged_yet(&["app"], Some("UNKNOWN"), true)]
+    #[case::unhealthy(&["app"], Some("UNHEALTHY"), true)]
+    #[case::untold(&["app"], None, true)]
+    #[case::of_one_that_the_task_lacks(&["app", "beside"], Some("HEALTHY"), true)]
+    #[case::not_asked_for(&[], Some("UNKNOWN"), false)]
+    fn a_container_whose_health_is_asked_for_shows_it(
+        #[case] checked: &[&str],
+        #[case] health: Option<&str>,
+        #[case] lacks: bool,
+    ) {
+        let task: TaskInfo = serde_json::from_value(json!({
+            "arn": "arn:task/1", "last_status": "RUNNING", "desired_status": "RUNNING", "environment_overrides": {},
+            "task_definition": "arn:task-definition/ig:1", "containers": [{"name": "app", "health": health}],
+        }))
+        .unwrap();
+        let checked = checked.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(not_healthy(&task, &checked).is_some(), lacks);
+    }
 
     #[rstest]
     #[case::of_the_deployment_before_it_began("ecs-svc/1", "2026-02-14T12:09:00Z", true)]

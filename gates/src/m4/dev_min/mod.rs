@@ -2,9 +2,11 @@
 //!
 //! Where the plan leaves something open, this gate goes by these rulings:
 //! - What a service may read and write is appendix C of the runbook, service by service; a role may do what its services need together.
+//!   Appendix C has no daemon of P2 read objects: writing below the prefixes is demanded, and reading what may be written is let be.
 //! - Whoever starts a container must not read its secrets (M1.D), so that `valueFrom` is refused: a variable holds a parameter's path.
 //! - Consumers of the platform's topics belong to groups that the registry names; any other group is a consumer by hand.
-//! - A daemon confirms its run by naming it in its log. One that ECS calls unhealthy holds the gate; health checks are not demanded, nor waited for.
+//! - A daemon confirms its run by naming it in its log. Health checks are not demanded; where a task definition has one, its container must be
+//!   HEALTHY at both looks, and the first look waits for that.
 //! - Where Kafka and the database answer is where the gate runs, and its evidence says so.
 
 mod a_handle_closure;

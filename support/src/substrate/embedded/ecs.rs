@@ -295,6 +295,9 @@ fn container_body(place: &Place<'_>, container: &Container) -> Value {
         "secrets": pairs(&container.secrets, "valueFrom"),
         "environmentFiles": files,
     });
+    if let Some(command) = &container.health_check {
+        body["healthCheck"] = json!({"command": command});
+    }
     if let Some(group) = &container.log_group {
         body["logConfiguration"] = json!({
             "logDriver": "awslogs",
@@ -428,8 +431,9 @@ fn describe_tasks(fleet: &Fleet, place: &Place<'_>, asked: &Value) -> Answered {
 fn task_body(fleet: &Fleet, place: &Place<'_>, task: &Task) -> Value {
     let containers = fleet.definition(&task.definition).map(|definition| definition.containers.as_slice());
     let containers = containers.unwrap_or_default();
-    let health = match (task.status, task.healthy) {
-        (TaskStatus::Running, false) => "UNHEALTHY",
+    let health = |checked: bool| match (task.status, task.healthy, checked) {
+        (TaskStatus::Running, false, _) => "UNHEALTHY",
+        (TaskStatus::Running, true, true) => "HEALTHY",
         _ => "UNKNOWN",
     };
     let bodies: Vec<Value> = containers
@@ -439,7 +443,7 @@ fn task_body(fleet: &Fleet, place: &Place<'_>, task: &Task) -> Value {
                 "name": container.name,
                 "image": container.image,
                 "lastStatus": task.status.word(),
-                "healthStatus": health,
+                "healthStatus": health(container.is_checked()),
             });
             put(&mut body, "imageDigest", task.digests.get(&container.name).cloned());
             if let Some(stop) = &task.stop {
@@ -462,7 +466,7 @@ fn task_body(fleet: &Fleet, place: &Place<'_>, task: &Task) -> Value {
         "group": task.group,
         "lastStatus": task.status.word(),
         "desiredStatus": if task.status == TaskStatus::Stopped { "STOPPED" } else { "RUNNING" },
-        "healthStatus": health,
+        "healthStatus": health(containers.iter().any(Container::is_checked)),
         "launchType": "FARGATE",
         "createdAt": task.created,
         "containers": bodies,

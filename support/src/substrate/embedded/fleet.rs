@@ -65,9 +65,18 @@ pub(in crate::substrate) struct Container {
     pub secrets: BTreeMap<String, String>,
     #[serde(default)]
     pub environment_files: Vec<String>,
+    /// The command that ECS asks it for its health by.
+    pub health_check: Option<Vec<String>>,
     pub log_group: Option<String>,
     #[serde(default = "stream_prefix")]
     pub log_stream_prefix: String,
+}
+
+impl Container {
+    /// Whether ECS asks it for its health.
+    pub(super) fn is_checked(&self) -> bool {
+        self.health_check.as_ref().is_some_and(|command| command.first().is_none_or(|first| first != "NONE"))
+    }
 }
 
 /// How a service does once it is to have tasks.

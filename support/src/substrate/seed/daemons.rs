@@ -228,6 +228,8 @@ fn container(container: &Container) -> Result<ecs::ContainerDefinition, BuildErr
             .options("awslogs-stream-prefix", &container.log_stream_prefix)
             .build()
     });
+    let check = container.health_check.as_ref();
+    let check = check.map(|command| ecs::HealthCheck::builder().set_command(Some(command.clone())).build());
     Ok(ecs::ContainerDefinition::builder()
         .name(&container.name)
         .image(&container.image)
@@ -237,6 +239,7 @@ fn container(container: &Container) -> Result<ecs::ContainerDefinition, BuildErr
         .set_environment(Some(environment.collect()))
         .set_secrets(Some(secrets.collect::<Result<_, _>>()?))
         .set_environment_files(Some(files.collect::<Result<_, _>>()?))
+        .set_health_check(check.transpose()?)
         .set_log_configuration(log.transpose()?)
         .build())
 }

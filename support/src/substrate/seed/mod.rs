@@ -108,6 +108,7 @@
 //! environment = { REQUIRED_PLATFORM_RUN_ID = "platform_1" }
 //! secrets = { KEY = "/platform/key" }         # where each value comes from
 //! command = ["serve"]               # none if left out, so entrypoint and environment_files
+//! health_check = ["CMD-SHELL", "true"]        # none if left out; a task with one is HEALTHY once it runs
 //! log_group = "/platform/gate"      # none if left out; one that is no [[log_group]] takes nothing
 //! log_stream_prefix = "ecs"         # "ecs" if left out
 //!

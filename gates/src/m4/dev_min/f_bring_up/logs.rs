@@ -1,5 +1,6 @@
 //! What a daemon's log says of the run that it serves.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use support::run::context::LaneRun;
 use support::run::lane::Stop;
 use support::substrate::reply::CallErrorKind;
-use support::substrate::{LogQuery, TaskDefinition, TaskInfo};
+use support::substrate::{EVENT_LIMIT, LogQuery, TaskDefinition, TaskInfo};
 
 use crate::m4::dev_min::e_launch_contract::Contract;
 
@@ -42,8 +43,10 @@ pub(in crate::m4::dev_min) struct Said {
     pub groups: Vec<String>,
     /// Why it cannot be read.
     pub problem: Option<String>,
-    /// A line of it names the run.
-    pub confirms: bool,
+    /// The streams that there are to be: one of each container of each running task.
+    pub streams: BTreeSet<String>,
+    /// Those of them in which a line names the run.
+    pub confirmed: BTreeSet<String>,
     /// Lines that name another run or speak of a mismatch: the stream, and the other run where one is named.
     pub mismatches: Vec<String>,
 }
@@ -57,8 +60,17 @@ impl Said {
         if let Some(mismatch) = self.mismatches.first() {
             return Some(format!("its log speaks of another run scope: {mismatch}"));
         }
-        (!self.confirms && !self.groups.is_empty())
-            .then(|| format!("no line of its log in {} names the run", self.groups.join(", ")))
+        let silent: Vec<&str> = self.streams.difference(&self.confirmed).map(String::as_str).collect();
+        if let Some(stream) = silent.first() {
+            return Some(format!("no line of its log {stream} in {} names the run", self.groups.join(", ")));
+        }
+        (self.streams.is_empty() && !self.groups.is_empty())
+            .then(|| format!("no task of it has a log in {}", self.groups.join(", ")))
+    }
+
+    /// Whether each container of each running task has named the run.
+    pub(in crate::m4::dev_min) fn confirms(&self) -> bool {
+        !self.streams.is_empty() && self.streams.is_subset(&self.confirmed)
     }
 }
 
@@ -89,6 +101,7 @@ pub(in crate::m4::dev_min) fn read(
             // A stream is `prefix/container/task`: it begins with the task, whatever ran before.
             let id = task.arn.rsplit('/').next().unwrap_or_default();
             let stream = format!("{prefix}/{}/{id}", container.name);
+            said.streams.insert(stream.clone());
             let query = LogQuery { pattern: None, from_second: 0, stream: Some(&stream) };
             match run.world()?.substrate.logs().events(group, query) {
                 Ok(reply) if reply.value.complete => {
@@ -96,7 +109,11 @@ pub(in crate::m4::dev_min) fn read(
                         said.take(words, &event.stream, &event.message, &contract.platform_run_id);
                     }
                 }
-                Ok(_) => said.problem = Some(format!("the log {stream} in {group} was not read to its end")),
+                Ok(_) => {
+                    let why =
+                        format!("the log {stream} in {group} has more than {EVENT_LIMIT} lines, which are not read");
+                    said.problem = Some(format!("{why}: launch the service's task anew, whose log begins anew"));
+                }
                 // A task that has said nothing has no stream yet.
                 Err(error) if error.kind == CallErrorKind::NotFound => {
                     if !is_there(run, group)? {
@@ -126,7 +143,7 @@ fn is_there(run: &mut LaneRun<'_>, group: &str) -> Result<bool, Stop> {
 impl Said {
     /// Whether waiting would say nothing else.
     pub(super) fn is_final(&self) -> bool {
-        self.confirms || self.problem.is_some() || !self.mismatches.is_empty()
+        self.confirms() || self.problem.is_some() || !self.mismatches.is_empty()
     }
 
     fn take(&mut self, words: &Words, stream: &str, message: &str, run: &str) {
@@ -140,7 +157,9 @@ impl Said {
             self.mismatches.push(format!("{stream} refuses its run scope"));
             return;
         }
-        self.confirms |= named.contains(&run) && !words.doubts.is_match(message);
+        if named.contains(&run) && !words.doubts.is_match(message) {
+            self.confirmed.insert(stream.to_owned());
+        }
     }
 }
 
@@ -171,8 +190,21 @@ mod tests {
         #[case] confirms: bool,
         #[case] mismatches: usize,
     ) {
-        let mut said = Said::default();
+        let mut said = Said { streams: BTreeSet::from(["ig/app/1".to_owned()]), ..Said::default() };
         said.take(WORDS.as_ref().unwrap(), "ig/app/1", line, RUN);
-        assert_eq!((said.confirms, said.mismatches.len()), (confirms, mismatches), "{said:?}");
+        assert_eq!((said.confirms(), said.mismatches.len()), (confirms, mismatches), "{said:?}");
+    }
+
+    #[test]
+    fn each_container_names_the_run() {
+        let streams = ["ig/app/1", "ig/beside/1"].map(str::to_owned);
+        let mut said = Said { groups: vec!["/ig".to_owned()], streams: BTreeSet::from(streams), ..Said::default() };
+        let words = WORDS.as_ref().unwrap();
+        said.take(words, "ig/app/1", "ready run=platform_20260213T214223Z", RUN);
+        assert!(!said.confirms() && said.objection().unwrap().contains("ig/beside/1"), "{said:?}");
+        said.take(words, "ig/beside/1", "ready run=platform_20260213T214223Z", RUN);
+        assert!(said.confirms() && said.objection().is_none(), "{said:?}");
+        said.streams.clear();
+        assert!(!said.confirms() && said.objection().is_some(), "{said:?}");
     }
 }
