@@ -9,8 +9,8 @@ use support::run::context::LaneRun;
 use support::run::lane::{Lane, Step};
 use support::run::publication::{Publication, durable, non_secret_derived};
 
-pub(super) use self::access::secrets_by_service;
 use self::access::{LEAST_ACCESS, Rights};
+pub(super) use self::access::{PREFIXES, secrets_by_service};
 use self::roles::{ATTACHED, BOUND, Identities};
 use super::{a_handle_closure, deployed, files};
 

@@ -44,13 +44,13 @@ const DATABASE: [&str; 2] = ["SSM_DB_USER_PATH", "SSM_DB_PASSWORD_PATH"];
 const IG_KEY: &str = "SSM_IG_API_KEY_PATH";
 
 /// A bucket, and the pattern of the prefix that a run has in it.
-type Prefix = (&'static str, &'static str);
+pub(in crate::m4::dev_min) type Prefix = (&'static str, &'static str);
 
 const EVIDENCE: Prefix = ("S3_EVIDENCE_BUCKET", "S3_EVIDENCE_RUN_ROOT_PATTERN");
 const QUARANTINE: Prefix = ("S3_QUARANTINE_BUCKET", "S3_QUARANTINE_RUN_PREFIX_PATTERN");
 const ARCHIVE: Prefix = ("S3_ARCHIVE_BUCKET", "S3_ARCHIVE_RUN_PREFIX_PATTERN");
 const ORACLE: Prefix = ("S3_ORACLE_BUCKET", "S3_ORACLE_RUN_PREFIX_PATTERN");
-const PREFIXES: [Prefix; 4] = [EVIDENCE, QUARANTINE, ARCHIVE, ORACLE];
+pub(in crate::m4::dev_min) const PREFIXES: [Prefix; 4] = [EVIDENCE, QUARANTINE, ARCHIVE, ORACLE];
 
 /// Where phasegate's own verdicts lie, in the evidence bucket: whom they judge must not write there.
 const RUN_CONTROL: &str = "the control evidence";

@@ -35,6 +35,8 @@ pub(in crate::m4::dev_min) struct Answers {
     topics: BTreeMap<String, String>,
     /// By handle: the bucket, and why it did not answer.
     buckets: BTreeMap<String, (String, Option<String>)>,
+    /// By the handle of its pattern: the run's prefix as a URI, and why it cannot be listed.
+    prefixes: BTreeMap<String, (String, Option<String>)>,
     /// The database's name, and whether it offers TLS.
     database: (String, Result<bool, String>),
     /// The prefix of log groups, those that are there, and whether the list is whole.
@@ -69,6 +71,9 @@ impl Answers {
             "kafka": { "reached": self.kafka.is_ok(), "topics": self.topics },
             "s3": self.buckets.iter().map(|(handle, (bucket, why))| {
                 json!({ "handle": handle, "bucket": bucket, "reached": why.is_none() })
+            }).collect::<Vec<_>>(),
+            "s3_prefixes": self.prefixes.iter().map(|(handle, (prefix, why))| {
+                json!({ "handle": handle, "prefix": prefix, "reached": why.is_none() })
             }).collect::<Vec<_>>(),
             "database": { "endpoint": self.database.0, "reached": self.database.1.is_ok() },
             "log_groups": self.log_groups,
@@ -106,7 +111,8 @@ pub(super) static REACHED: Check<(Parameters, Answers)> = Check::<(Parameters, A
             ensure!(*partitions > 0, "{handle}: the topic {topic} has no partition");
             ensure!(*leaderless == 0, "{handle}: {leaderless} of {partitions} partitions of {topic} have no leader");
         }
-        for (handle, (bucket, why)) in &answers.buckets {
+        ensure!(!answers.prefixes.is_empty(), "no prefix was asked for");
+        for (handle, (bucket, why)) in answers.buckets.iter().chain(&answers.prefixes) {
             if let Some(why) = why {
                 return Err(Unmet::from(format!("{handle}: {bucket}: {why}")));
             }
@@ -120,9 +126,10 @@ pub(super) static REACHED: Check<(Parameters, Answers)> = Check::<(Parameters, A
             answers.wanted_groups.difference(&answers.log_groups).map(String::as_str).collect();
         ensure!(missing.is_empty(), "daemons log into {}, which is not there below {}", missing.join(", "), answers.log_prefix);
         Ok(format!(
-            "Kafka with {} topics, {} buckets, the database, {} log groups",
+            "Kafka with {} topics, {} buckets and {} prefixes in them, the database, {} log groups",
             answers.topics.len(),
             answers.buckets.len(),
+            answers.prefixes.len(),
             answers.wanted_groups.len()
         ))
     },
@@ -172,6 +179,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     let answers = Answers {
         kafka: kafka(run, &topics)?,
         buckets: buckets(run)?,
+        prefixes: prefixes(run)?,
         database: database(run)?,
         wanted_groups: wanted_groups(run)?,
         topics,
@@ -181,7 +189,7 @@ pub(super) fn observe(run: &mut LaneRun<'_>) -> Step {
     };
     run.observe(
         "answers",
-        "Kafka's metadata; s3api head-bucket; PostgreSQL's SSL request; logs describe-log-groups",
+        "Kafka's metadata; s3api head-bucket and list-objects-v2; PostgreSQL's SSL request; logs describe-log-groups",
         &answers,
     )
 }
@@ -240,6 +248,19 @@ fn buckets(run: &mut LaneRun<'_>) -> Result<BTreeMap<String, (String, Option<Str
         buckets.insert(handle.to_owned(), (bucket, why));
     }
     Ok(buckets)
+}
+
+/// The run's prefixes, each by a list of one key: nothing needs to lie there yet.
+fn prefixes(run: &mut LaneRun<'_>) -> Result<BTreeMap<String, (String, Option<String>)>, Stop> {
+    let id = a_handle_closure::accepted(run)?.platform_run_id().unwrap_or_default();
+    let mut prefixes = BTreeMap::new();
+    for (bucket, pattern) in c_identity::PREFIXES {
+        let bucket = run.text(bucket)?;
+        let prefix = run.fill(&run.text(pattern)?, &[("platform_run_id", &id)])?;
+        let why = run.world()?.objects.list_objects(&bucket, &prefix, Some(1)).err().map(|error| error.to_string());
+        prefixes.insert(pattern.to_owned(), (format!("s3://{bucket}/{prefix}"), why));
+    }
+    Ok(prefixes)
 }
 
 fn database(run: &LaneRun<'_>) -> Result<(String, Result<bool, String>), Stop> {
