@@ -177,6 +177,11 @@ static STARTED: Check<Started> = Check::<Started>::new(
             let why = format!("pack {pack} did not become steady, and what comes after it was not started");
             return Err(Unmet::blocked_by(started.unsteady_code.clone().unwrap_or_default(), why));
         }
+        if started.broken_off {
+            // What had no answer opens its own code.
+            let why = format!("the bring-up broke off at a call without an answer, {} services on", started.services.len());
+            return Err(Unmet::blocked_by("M4F-B2", why));
+        }
         let missing: Vec<&str> = packs::services().filter(|service| !started.services.contains_key(*service)).collect();
         ensure!(missing.is_empty(), "not started: {}", missing.join(", "));
         let done = started.services.values().filter(|start| start.did != start::Did::Nothing).count();
@@ -184,6 +189,7 @@ static STARTED: Check<Started> = Check::<Started>::new(
     },
     |started| {
         started.ended_at = None;
+        started.broken_off = false;
         started.services.clear();
     },
 )
@@ -317,8 +323,11 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
     let contract: Contract = run.fact("M4.E/contract")?;
     let mut started = Started::new(&deployed);
     let mut settled = Settled { services: BTreeMap::new(), ended_at: None };
-    bring_up(run, &deployed, &contract, &mut started, &mut settled)?;
+    let came = bring_up(run, &deployed, &contract, &mut started, &mut settled);
+    started.broken_off = came.is_err();
+    // What was started is kept however it ended: nothing of it is taken back.
     run.observe("started", "aws ecs update-service and create-service, pack after pack", &started)?;
+    came?;
     if settled.services.is_empty() {
         return run.demand(&STARTED);
     }

@@ -22,6 +22,9 @@ pub(super) struct Started {
     pub services: BTreeMap<String, Start>,
     /// The pack at which it ended, since it did not become steady.
     pub ended_at: Option<String>,
+    /// A call without an answer ended it.
+    #[serde(default)]
+    pub broken_off: bool,
     /// The code that says why.
     pub unsteady_code: Option<String>,
 }
@@ -56,6 +59,7 @@ impl Started {
             cluster_active: deployed.cluster_status.as_deref() == Some("ACTIVE"),
             services: BTreeMap::new(),
             ended_at: None,
+            broken_off: false,
             unsteady_code: None,
         }
     }
