@@ -163,7 +163,7 @@ async fn of_broker(wire: &mut Wire) -> Done<ConsumerGroups> {
     if !classic.is_empty() {
         let answer = wire.ask(&DescribeGroupsRequest::default().with_groups(ids(&classic))).await?;
         for group in &answer.groups {
-            accepted(DescribeGroupsRequest::NAME, group.error_code)?;
+            accepted(&of_group(DescribeGroupsRequest::NAME, &group.group_id), group.error_code)?;
             groups.push(classic_group(group)?);
         }
         as_asked(&classic, &groups)?;
@@ -172,12 +172,17 @@ async fn of_broker(wire: &mut Wire) -> Done<ConsumerGroups> {
     if !new_style.is_empty() {
         let answer = wire.ask(&ConsumerGroupDescribeRequest::default().with_group_ids(ids(&new_style))).await?;
         for group in &answer.groups {
-            accepted(ConsumerGroupDescribeRequest::NAME, group.error_code)?;
+            accepted(&of_group(ConsumerGroupDescribeRequest::NAME, &group.group_id), group.error_code)?;
             groups.push(new_style_group(group));
         }
         as_asked(&new_style, groups.get(others..).unwrap_or_default())?;
     }
     Ok(ConsumerGroups { groups, sight })
+}
+
+/// The question, and the group that an answer is about.
+fn of_group(question: &str, id: &GroupId) -> String {
+    format!("{question} of the group `{}`", id.0.as_str().escape_debug())
 }
 
 fn ids(groups: &BTreeSet<String>) -> Vec<GroupId> {

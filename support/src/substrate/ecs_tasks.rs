@@ -49,6 +49,9 @@ pub struct TaskInfo {
     pub containers: Vec<ContainerInfo>,
     /// What its starter put over the environment, by container and name.
     pub environment_overrides: BTreeMap<String, BTreeMap<String, String>>,
+    /// The commands that its starter put in place of the definition's, by container.
+    #[serde(default)]
+    pub command_overrides: BTreeMap<String, Vec<String>>,
 }
 
 /// A container of a task.
@@ -127,11 +130,19 @@ pub struct ContainerDefinition {
 }
 
 pub(super) fn task_info(call: &Call<'_>, task: ecs::Task) -> Result<TaskInfo, CallError> {
-    let mut environment_overrides = BTreeMap::new();
+    let (mut environment_overrides, mut command_overrides) = (BTreeMap::new(), BTreeMap::new());
     for over in task.overrides.and_then(|overrides| overrides.container_overrides).unwrap_or_default() {
         let environment = environment(call, over.environment)?;
+        let command = over.command.unwrap_or_default();
+        if environment.is_empty() && command.is_empty() {
+            continue;
+        }
+        let name = call.required("name of an override", over.name)?;
+        if !command.is_empty() {
+            command_overrides.insert(name.clone(), command);
+        }
         if !environment.is_empty() {
-            environment_overrides.insert(call.required("name of an override", over.name)?, environment);
+            environment_overrides.insert(name, environment);
         }
     }
     Ok(TaskInfo {
@@ -154,6 +165,7 @@ pub(super) fn task_info(call: &Call<'_>, task: ecs::Task) -> Result<TaskInfo, Ca
             .map(|container| container_info(call, container))
             .collect::<Result<_, _>>()?,
         environment_overrides,
+        command_overrides,
     })
 }
 

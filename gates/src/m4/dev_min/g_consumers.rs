@@ -1,26 +1,25 @@
 //! M4.G: nobody consumes beside the daemons, and each of them is still one after a while.
 
+mod groups;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use support::ensure;
-use support::reach::{GroupMember, Sight};
-use support::registry::HandleError;
 use support::run::check::{AnyCheck, Check, Proof, Unmet};
 use support::run::context::LaneRun;
 use support::run::lane::{Lane, Step, Stop};
 use support::run::outcome::RunBasis;
 use support::run::publication::{Publication, durable, non_secret_derived};
 use support::substrate::reply::CallErrorKind;
-use support::substrate::{TaskFilter, TaskInfo};
+use support::substrate::{ContainerDefinition, TaskDefinition, TaskFilter, TaskInfo};
 
-use super::a_handle_closure;
-use super::d_dependencies::{kafka_address, without_place};
+use self::groups::{GROUPS, Groups, OWN_GROUPS};
 use super::deployed::Deployed;
 use super::e_launch_contract::Contract;
-use super::f_bring_up::{Settled, checked, ended_within, is_unhealthy, not_healthy, read_log, tasks};
+use super::f_bring_up::{Settled, checked, disturbed, ended_within, is_unhealthy, not_healthy, read_log, tasks};
 use super::{files, packs};
 
 pub(super) const SNAPSHOT: &str = "m4_g_consumer_uniqueness_snapshot.json";
@@ -30,11 +29,6 @@ const SETTLE: &str = "PHASEGATE_SETTLE";
 
 /// So long the services are left to themselves before they are looked at again.
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// The registry's names of the groups that daemons consume in, each with how many services do so. The core's it must have.
-const GROUPS: [(&str, usize); 3] =
-    [(CORE_GROUP, 4), ("DECISION_LANE_CONSUMER_GROUP_ID", 4), ("CASE_LABELS_CONSUMER_GROUP_ID", 3)];
-const CORE_GROUP: &str = "RTDL_CORE_CONSUMER_GROUP_ID";
 
 /// One service at the second look.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,14 +43,6 @@ struct Seen {
     objection: Option<String>,
 }
 
-/// One consumer group of Kafka.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Group {
-    state: String,
-    /// The client ids of its members, sorted.
-    clients: Vec<String>,
-}
-
 /// The second look.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Later {
@@ -66,73 +52,6 @@ pub(super) struct Later {
     strays: Vec<String>,
     /// Tasks that were started for another run, by an override.
     other_runs: Vec<String>,
-    /// Kafka's groups that consume topics of the platform, or why nothing is known of them.
-    groups: Result<BTreeMap<String, Group>, String>,
-    /// Whether Kafka shows the gate's login all of its groups; none where it did not answer.
-    sight: Option<Sight>,
-    /// The groups that the registry names, each with how many services consume in it, or why it cannot be told.
-    named: Result<BTreeMap<String, usize>, String>,
-}
-
-impl Later {
-    /// Whether there can be groups that were not seen.
-    fn all_seen(&self) -> Result<(), Unmet> {
-        match self.sight {
-            Some(Sight::All) => Ok(()),
-            Some(Sight::Permitted) => {
-                let why = "the gate's login may not describe the cluster, so Kafka keeps groups from it without a word";
-                Err(Unmet::from(why).next(
-                    "allow the login of SSM_CONFLUENT_API_KEY_PATH the operation DESCRIBE on the resource CLUSTER (an ACL), then run the gate again",
-                ))
-            }
-            Some(Sight::Untold) | None => {
-                let why =
-                    "Kafka does not say what the gate's login may, so whether it keeps groups from it cannot be told";
-                Err(Unmet::from(why).next(
-                    "use a cluster that says which operations a login may on it (Apache Kafka does from 2.8 on), then run the gate again",
-                ))
-            }
-        }
-    }
-
-    /// Whether Kafka's groups are the daemons' own.
-    fn own_groups(&self) -> Result<usize, Unmet> {
-        let groups = self.groups.as_ref().map_err(|why| Unmet::from(format!("Kafka's groups: {why}")))?;
-        let named = self.named.as_ref().map_err(|why| Unmet::from(why.clone()))?;
-        for (id, group) in groups {
-            let Some(services) = named.get(id) else {
-                let next = format!(
-                    "stop the consumer by hand; or, if daemons consume so, name the group in the registry: {}",
-                    GROUPS.map(|(handle, _)| handle).join(", ")
-                );
-                let id = files::shown(id);
-                let why = format!("the group {id} consumes the platform's topics, and the registry names none such");
-                return Err(Unmet::from(why).next(next));
-            };
-            if group.state != "Stable" {
-                let why = format!("the consumer group {id} is {}, not Stable", group.state);
-                return Err(Unmet::from(why).next("wait until its members have settled, then run the gate again"));
-            }
-            let members = group.clients.len();
-            ensure!(
-                members == *services,
-                "the consumer group {id} has {members} members, and {services} daemons consume in it"
-            );
-            let twice = group.clients.windows(2).find(|pair| pair.first() == pair.last());
-            if let Some(client) = twice.and_then(<[String]>::first) {
-                let why = format!("{} consumes twice in the group {id}", files::shown(client));
-                let next =
-                    "stop the second one, if it is one by hand; daemons of one default name need a client.id each";
-                return Err(Unmet::from(why).next(next));
-            }
-        }
-        self.all_seen()?;
-        if let Some(unseen) = named.keys().find(|id| !groups.contains_key(*id)) {
-            let why = "in which daemons consume, as the registry says";
-            return Err(Unmet::from(format!("Kafka shows no consumer group {unseen}, {why}")));
-        }
-        Ok(groups.len())
-    }
 }
 
 static UNIQUE: Check<Later> = Check::<Later>::new(
@@ -145,18 +64,11 @@ static UNIQUE: Check<Later> = Check::<Later>::new(
         ensure!(strays.is_empty(), "beside the services run {}", strays.join("; "));
         let other: Vec<&str> = later.other_runs.iter().map(String::as_str).collect();
         ensure!(other.is_empty(), "for another run run {}", other.join("; "));
-        let groups = later.own_groups()?;
-        Ok(format!("{} services and {groups} consumer groups, nobody beside them", later.services.len()))
+        Ok(format!("{} services, and no task of a daemon beside theirs", later.services.len()))
     },
-    |later| {
-        if let Ok(groups) = &mut later.groups {
-            for group in groups.values_mut() {
-                group.clients.push("by-hand".to_owned());
-            }
-        }
-    },
+    |later| later.strays.push("doctored: a task by hand".to_owned()),
 )
-.next("stop the task or the consumer that the message names, by hand: this gate stops nothing; then run it again");
+.next("stop the task that the message names, by hand: this gate stops nothing; then run it again");
 
 static STILL_ONE: Check<(Settled, Later)> = Check::<(Settled, Later)>::new(
     "singletons.stable",
@@ -204,7 +116,7 @@ static NON_SECRET: Check<Publication> = non_secret_derived(
 .next(files::SECRET);
 
 /// What the snapshot answers for.
-const ASKED: [&dyn AnyCheck; 2] = [&UNIQUE, &STILL_ONE];
+const ASKED: [&dyn AnyCheck; 3] = [&UNIQUE, &OWN_GROUPS, &STILL_ONE];
 
 /// The lane.
 pub(super) fn lane() -> Lane {
@@ -216,7 +128,10 @@ pub(super) fn lane() -> Lane {
         .proves("no task and no consumer beside the services; each service runs the same one task after a while")
         .checks(ASKED)
         .checks([&NON_SECRET as &dyn AnyCheck, &DURABLE])
-        .requirement("no-duplicate-consumer", [UNIQUE.holds(), UNIQUE.refusal()])
+        .requirement(
+            "no-duplicate-consumer",
+            [UNIQUE.holds(), UNIQUE.refusal(), OWN_GROUPS.holds(), OWN_GROUPS.refusal()],
+        )
         .requirement("singleton-stable", [STILL_ONE.holds(), STILL_ONE.refusal()])
         .requirement("uniqueness-snapshot", [DURABLE.holds(), NON_SECRET.holds()])
 }
@@ -240,15 +155,8 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
     let settled: Settled = run.fact("M4.F/settled")?;
     std::thread::sleep(interval(run)?);
     let cluster = deployed.cluster.clone();
-    let seen = groups(run)?;
-    let mut later = Later {
-        services: BTreeMap::new(),
-        strays: Vec::new(),
-        other_runs: Vec::new(),
-        sight: seen.as_ref().ok().map(|(_, sight)| *sight),
-        groups: seen.map(|(groups, _)| groups),
-        named: named_groups(run).map_err(|error| error.to_string()),
-    };
+    let mut later = Later { services: BTreeMap::new(), strays: Vec::new(), other_runs: Vec::new() };
+    groups::observe(run)?;
     let names: Vec<&str> = settled.services.values().map(|service| service.name.as_str()).collect();
     let states = match run.world()?.substrate.ecs().describe_services(&cluster, &names) {
         Ok(reply) => reply.value,
@@ -271,66 +179,72 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
         let unhealthy = tasks().filter_map(unwell).collect();
         let counts = info.map(|info| (info.desired, info.running));
         let own: Vec<TaskInfo> = tasks().cloned().collect();
-        let mut objection = own.iter().find_map(ended_within);
+        let mut objection = info.and_then(|info| disturbed(info, definition));
+        objection = objection.or_else(|| own.iter().find_map(ended_within));
         // What a daemon has said since it named its run counts too.
         if let (None, Some(definition)) = (&objection, definition) {
             objection = read_log(run, definition, &own, &contract)?.objection().filter(|_| !own.is_empty());
         }
         later.services.insert(handle.clone(), Seen { counts, tasks: arns, unhealthy, objection });
     }
-    let families: Vec<&str> = packs::services()
-        .filter_map(|handle| deployed.definition(handle).ok())
-        .map(|definition| definition.family.as_str())
-        .collect();
+    let daemons: Vec<&TaskDefinition> =
+        packs::services().filter_map(|handle| deployed.definition(handle).ok()).collect();
     let groups: Vec<String> = names.iter().map(|name| format!("service:{name}")).collect();
     for task in &running {
-        let family = family_of(&task.task_definition);
-        let own = task.group.as_ref().is_some_and(|group| groups.contains(group));
-        if !own && families.contains(&family) {
-            later.strays.push(by_whom(task, family));
-        }
         let overrides = task.environment_overrides.values();
         let mut scopes: Vec<String> =
             overrides.filter_map(|variables| variables.get(&contract.env_key).cloned()).collect();
-        if !own {
-            scopes.extend(scopes_of(run, &task.task_definition, &contract.env_key)?);
+        if !task.group.as_ref().is_some_and(|group| groups.contains(group)) {
+            let definition = definition_of(run, &task.task_definition)?;
+            if let Some(what) = is_a_daemon(task, definition.as_ref(), &daemons, &contract.image_digest) {
+                later.strays.push(by_whom(task, &what));
+            }
+            let containers = definition.into_iter().flat_map(|definition| definition.containers);
+            scopes.extend(containers.filter_map(|mut container| container.environment.remove(&contract.env_key)));
         }
         if let Some(other) = scopes.iter().find(|scope| **scope != contract.platform_run_id) {
             later.other_runs.push(format!("task {} with {}={other}", task.arn, contract.env_key));
         }
     }
-    run.observe(
-        "later",
-        "ecs describe-services, list-tasks and describe-tasks once more; Kafka's consumer groups",
-        &later,
-    )
+    run.observe("later", "ecs describe-services, list-tasks and describe-tasks once more", &later)
 }
 
-fn named_groups(run: &LaneRun<'_>) -> Result<BTreeMap<String, usize>, HandleError> {
-    let mut named = BTreeMap::new();
-    for (handle, services) in GROUPS {
-        match run.handles().resolve(handle) {
-            Ok(resolved) => *named.entry(resolved.text()?.to_owned()).or_default() += services,
-            Err(HandleError::Missing { .. }) if handle != CORE_GROUP => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(named)
-}
-
-/// The values that a task definition gives the variable of the run's scope; none where it is gone.
-fn scopes_of(run: &mut LaneRun<'_>, definition: &str, key: &str) -> Result<Vec<String>, Stop> {
+/// A task definition; none where it is gone.
+fn definition_of(run: &mut LaneRun<'_>, definition: &str) -> Result<Option<TaskDefinition>, Stop> {
     match run.world()?.substrate.ecs().describe_task_definition(definition) {
-        Ok(reply) => {
-            let containers = reply.value.containers.into_iter();
-            Ok(containers.filter_map(|mut container| container.environment.remove(key)).collect())
-        }
-        Err(error) if error.kind == CallErrorKind::NotFound => Ok(Vec::new()),
+        Ok(reply) => Ok(Some(reply.value)),
+        Err(error) if error.kind == CallErrorKind::NotFound => Ok(None),
         Err(error) => {
             let call = format!("aws ecs describe-task-definition --task-definition {definition}");
             Err(run.unanswered("later", &call, error))
         }
     }
+}
+
+/// Which daemon a task is that no service started: one of its family, or one with its image, entry point and command in a container.
+fn is_a_daemon(
+    task: &TaskInfo,
+    definition: Option<&TaskDefinition>,
+    daemons: &[&TaskDefinition],
+    image: &str,
+) -> Option<String> {
+    let family = family_of(&task.task_definition);
+    if daemons.iter().any(|daemon| daemon.family == family) {
+        return Some(family.to_owned());
+    }
+    let of_daemons = |entrypoint: &[String], command: &[String]| {
+        let runs =
+            |container: &&ContainerDefinition| container.entrypoint == entrypoint && container.command == command;
+        daemons.iter().find(|daemon| daemon.containers.iter().any(|container| runs(&container)))
+    };
+    definition?.containers.iter().find_map(|container| {
+        let ran = task.containers.iter().find(|ran| ran.name == container.name);
+        // What ECS does not tell may be the same image.
+        let other_image = ran.and_then(|ran| ran.image_digest.as_deref()).is_some_and(|digest| digest != image);
+        let command = task.command_overrides.get(&container.name).unwrap_or(&container.command);
+        let daemon = of_daemons(&container.entrypoint, command).filter(|_| !other_image)?;
+        Some(format!("{family}, which runs what {} runs", daemon.family))
+    })
 }
 
 /// `family` of `arn:…:task-definition/family:3`.
@@ -339,40 +253,9 @@ fn family_of(definition: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-fn by_whom(task: &TaskInfo, family: &str) -> String {
+fn by_whom(task: &TaskInfo, what: &str) -> String {
     let by = task.started_by.as_deref().or(task.group.as_deref()).unwrap_or("nobody that it names");
-    format!("task {} of {family}, started by {by}", task.arn)
-}
-
-/// The groups of Kafka that consume topics of the platform, with their members, or why nothing is known of them.
-type Groups = Result<(BTreeMap<String, Group>, Sight), String>;
-
-fn groups(run: &mut LaneRun<'_>) -> Result<Groups, Stop> {
-    let set = a_handle_closure::closed(run)?;
-    let mut topics = Vec::new();
-    for handle in set.handles.keys().filter(|handle| handle.starts_with("FP_BUS_")) {
-        topics.push(run.text(handle)?);
-    }
-    let address = match kafka_address(run)? {
-        Ok(address) => address,
-        Err(error) => return Ok(Err(format!("its address or login cannot be read: {error}"))),
-    };
-    let answer = run.world()?.substrate.reach().consumer_groups(&address);
-    Ok(answer.map_err(|error| without_place(&error, &address.bootstrap)).map(|reply| {
-        let consumes =
-            |group: &&support::reach::ConsumerGroup| group.members.iter().any(|member| may_consume(member, &topics));
-        let seen = |group: &support::reach::ConsumerGroup| {
-            let mut clients: Vec<String> = group.members.iter().map(|member| member.client_id.clone()).collect();
-            clients.sort_unstable();
-            (group.id.clone(), Group { state: group.state.clone(), clients })
-        };
-        (reply.value.groups.iter().filter(consumes).map(seen).collect(), reply.value.sight)
-    }))
-}
-
-/// Whether a member may consume one of the topics: it says so, has the brokers match a pattern, or says nothing of its topics.
-fn may_consume(member: &GroupMember, topics: &[String]) -> bool {
-    member.pattern.is_some() || member.topics.is_empty() || member.topics.iter().any(|topic| topics.contains(topic))
+    format!("task {} of {what}, started by {by}", task.arn)
 }
 
 fn publish(run: &mut LaneRun<'_>) -> Step {
@@ -397,7 +280,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
         "services": services,
         "tasks_beside_services": later.strays,
         "tasks_of_other_runs": later.other_runs,
-        "consumer_groups": later.groups.as_ref().ok(),
+        "consumer_groups": run.fact::<Groups>(GROUPS).ok().map(|groups| groups.summary()),
         "blockers": run.open_among(&ASKED),
         "overall_pass": run.met(&ASKED),
         "non_secret": true,
@@ -408,28 +291,47 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
 
+    const IMAGE: &str = "sha256:aa";
+
+    fn definition(family: &str, command: &[&str]) -> TaskDefinition {
+        serde_json::from_value(json!({
+            "arn": format!("arn:task-definition/{family}:1"), "family": family, "revision": 1, "status": "ACTIVE",
+            "containers": [{
+                "name": "app", "image": "platform", "essential": true, "command": command, "entrypoint": ["run"],
+                "environment": {}, "secrets": {}, "environment_files": [], "log_options": {},
+            }],
+        }))
+        .unwrap()
+    }
+
     #[rstest]
-    #[case::ours(&["fp.bus.rtdl.v1"], None, true)]
-    #[case::ours_among_others(&["orders", "fp.bus.rtdl.v1"], None, true)]
-    #[case::others(&["orders"], None, false)]
-    #[case::untold(&[], None, true)]
-    #[case::by_pattern(&[], Some("fp.*"), true)]
-    #[case::others_and_a_pattern(&["orders"], Some("fp.*"), true)]
-    fn a_member_consumes_what_it_says_and_may_consume_what_it_does_not(
-        #[case] topics: &[&str],
-        #[case] pattern: Option<&str>,
-        #[case] may: bool,
+    #[case::of_its_family("ofp", &["migrate"], None, Some("sha256:bb"), true)]
+    #[case::of_another_family("ofp-debug", &["ofp"], None, Some(IMAGE), true)]
+    #[case::by_an_override("tool", &["migrate"], Some(["ofp"].as_slice()), Some(IMAGE), true)]
+    #[case::overridden_to_something_else("ofp-debug", &["ofp"], Some(["migrate"].as_slice()), Some(IMAGE), false)]
+    #[case::image_untold("tool", &["ofp"], None, None, true)]
+    #[case::another_image("tool", &["ofp"], None, Some("sha256:bb"), false)]
+    #[case::another_command("tool", &["migrate"], None, Some(IMAGE), false)]
+    fn a_task_is_a_daemon_by_what_it_runs(
+        #[case] family: &str,
+        #[case] command: &[&str],
+        #[case] instead: Option<&[&str]>,
+        #[case] digest: Option<&str>,
+        #[case] is: bool,
     ) {
-        let member = GroupMember {
-            member_id: "m-1".to_owned(),
-            client_id: "by-hand".to_owned(),
-            host: "/10.0.0.9".to_owned(),
-            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            pattern: pattern.map(str::to_owned),
-        };
-        assert_eq!(may_consume(&member, &["fp.bus.rtdl.v1".to_owned()]), may);
+        let daemon = definition("ofp", &["ofp"]);
+        let task: TaskInfo = serde_json::from_value(json!({
+            "arn": "arn:task/1", "last_status": "RUNNING", "desired_status": "RUNNING", "environment_overrides": {},
+            "command_overrides": instead.map_or_else(|| json!({}), |command| json!({ "app": command })),
+            "task_definition": format!("arn:task-definition/{family}:1"),
+            "containers": [{ "name": "app", "image_digest": digest }],
+        }))
+        .unwrap();
+        let found = is_a_daemon(&task, Some(&definition(family, command)), &[&daemon], IMAGE);
+        assert_eq!(found.is_some(), is, "{found:?}");
     }
 }

@@ -225,19 +225,21 @@ fn kafka(run: &LaneRun<'_>, topics: &BTreeMap<String, String>) -> Result<Result<
     };
     let names: Vec<&str> = topics.values().map(String::as_str).collect();
     let answer = run.world()?.substrate.reach().kafka(&address, &names);
-    Ok(answer.map(|reply| Kafka::from(reply.value)).map_err(|error| without_place(&error, &address.bootstrap)))
+    Ok(answer
+        .map(|reply| Kafka::from(reply.value))
+        .map_err(|error| without_place(error, &address.bootstrap).to_string()))
 }
 
-/// An error's words without the bootstrap, which is a secret.
-pub(in crate::m4::dev_min) fn without_place(error: &CallError, bootstrap: &str) -> String {
-    let mut said = error.to_string();
+/// An error without the bootstrap, which is a secret.
+pub(in crate::m4::dev_min) fn without_place(mut error: CallError, bootstrap: &str) -> CallError {
     for server in bootstrap.split(',').map(str::trim).filter(|server| !server.is_empty()) {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
         for name in [server, host].into_iter().filter(|name| !name.is_empty()) {
-            said = said.replace(name, "its bootstrap");
+            error.message = error.message.replace(name, "its bootstrap");
+            error.target = error.target.replace(name, "its bootstrap");
         }
     }
-    said
+    error
 }
 
 fn buckets(run: &mut LaneRun<'_>) -> Result<BTreeMap<String, (String, Option<String>)>, Stop> {
