@@ -83,7 +83,7 @@ fn a_bring_up_that_breaks_off_leaves_what_it_started() {
     let started = &file(&held, "observations/M4.F.json")["M4.F/started"]["answer"]["value"];
     let services: Vec<&String> =
         started["services"].as_object().unwrap_or_else(|| panic!("{started}")).keys().collect();
-    assert_eq!(started["broken_off"], true);
+    assert_eq!(started["broken_off"], "M4F-B2");
     assert_eq!(services.len(), 5, "the ingress, and the pack that was waited for: {services:?}");
     assert!(services.iter().all(|service| started["services"][service.as_str()]["did"] == "updated"), "{started}");
     let verdict = file(&held, "verdict.json");

@@ -27,6 +27,9 @@ use super::{b_service_map, files};
 
 pub(super) const SNAPSHOT: &str = "m4_f_daemon_start_snapshot.json";
 
+/// The code of a lane that cannot go on for a reason that no check of it names.
+const FAULT: &str = "PG-M4.F-lane_fault";
+
 /// Seconds that a pack may take to become steady; a rehearsal may shorten it.
 pub(super) const START_LIMIT: &str = "PHASEGATE_START_LIMIT";
 
@@ -76,6 +79,7 @@ impl Service {
             return Some(why);
         }
         match self.running.as_slice() {
+            [task] if task.last_status != "RUNNING" => Some(format!("its task is {}", task.last_status)),
             [task] if task.task_definition == info.task_definition => not_healthy(task, &self.checked),
             [task] => Some(format!("its task is of {}, and it is of {}", task.task_definition, info.task_definition)),
             tasks => Some(format!("{} tasks run", tasks.len())),
@@ -111,6 +115,21 @@ impl Service {
     fn has_begun(&self) -> bool {
         self.running.iter().any(|task| task.last_status == "RUNNING")
     }
+}
+
+/// Why a service that has its counts is on its way somewhere else: tasks that start, a deployment, failures, another task definition.
+pub(super) fn disturbed(info: &ServiceInfo, judged: Option<&TaskDefinition>) -> Option<String> {
+    if info.pending != 0 {
+        return Some(format!("{} of its tasks are being started", info.pending));
+    }
+    let failed: i32 = info.deployments.iter().map(|deployment| deployment.failed_tasks).sum();
+    if failed > 0 {
+        return Some(format!("{failed} tasks of its deployments failed"));
+    }
+    let other = judged.filter(|judged| judged.arn != info.task_definition);
+    wait::unsettled(info).or_else(|| {
+        other.map(|judged| format!("it is of {} now, and {} was looked at", info.task_definition, judged.arn))
+    })
 }
 
 /// Whether ECS calls a task unhealthy, or a container of it.
@@ -168,19 +187,21 @@ static STARTED: Check<Started> = Check::<Started>::new(
     |started| {
         ensure!(started.cluster_active, "the cluster {} is not there, or not ACTIVE", started.cluster);
         for (service, start) in &started.services {
-            if let Some(why) = &start.refused {
-                return Err(Unmet::from(format!("{service}: {} was not started: {why}", start.name)));
+            let Some(why) = &start.refused else { continue };
+            if start.did == start::Did::Asked {
+                let why = format!("{service}: {} may have been started, no answer came: {why}", start.name);
+                return Err(Unmet::from(why).next("run the gate again: what runs by then is left as it is"));
             }
+            return Err(Unmet::from(format!("{service}: {} was not started: {why}", start.name)));
         }
         if let Some(pack) = &started.ended_at {
             // The pack itself says why, by another check.
             let why = format!("pack {pack} did not become steady, and what comes after it was not started");
             return Err(Unmet::blocked_by(started.unsteady_code.clone().unwrap_or_default(), why));
         }
-        if started.broken_off {
-            // What had no answer opens its own code.
-            let why = format!("the bring-up broke off at a call without an answer, {} services on", started.services.len());
-            return Err(Unmet::blocked_by("M4F-B2", why));
+        if let Some(code) = &started.broken_off {
+            let why = format!("the bring-up broke off after {} services", started.services.len());
+            return Err(Unmet::blocked_by(code.clone(), why));
         }
         let missing: Vec<&str> = packs::services().filter(|service| !started.services.contains_key(*service)).collect();
         ensure!(missing.is_empty(), "not started: {}", missing.join(", "));
@@ -189,7 +210,7 @@ static STARTED: Check<Started> = Check::<Started>::new(
     },
     |started| {
         started.ended_at = None;
-        started.broken_off = false;
+        started.broken_off = None;
         started.services.clear();
     },
 )
@@ -324,7 +345,9 @@ fn execute(run: &mut LaneRun<'_>) -> Step {
     let mut started = Started::new(&deployed);
     let mut settled = Settled { services: BTreeMap::new(), ended_at: None };
     let came = bring_up(run, &deployed, &contract, &mut started, &mut settled);
-    started.broken_off = came.is_err();
+    // A call without an answer opens the code of what was waited for.
+    let code = if run.gave_no_answer("settled") { "M4F-B2" } else { FAULT };
+    started.broken_off = came.is_err().then(|| code.to_owned());
     // What was started is kept however it ended: nothing of it is taken back.
     run.observe("started", "aws ecs update-service and create-service, pack after pack", &started)?;
     came?;
@@ -427,6 +450,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
                 "service_handle": handle,
                 "service_name": start.name,
                 "did": start.did,
+                "refused": start.refused,
                 "desired_count": info.map(|info| info.desired),
                 "running_count": info.map(|info| info.running),
                 "task_arns": service.map(Service::arns),

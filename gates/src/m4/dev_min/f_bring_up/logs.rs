@@ -21,6 +21,8 @@ struct Words {
     /// By these a daemon says that it does not serve, beside those that say what it is about.
     refuses: Regex,
     scope: Regex,
+    /// Words of refusal that refuse nothing: counters, and what a daemon would do if.
+    harmless: Regex,
     /// A line with one of these confirms nothing, whatever else it says.
     doubts: Regex,
 }
@@ -29,7 +31,10 @@ static WORDS: LazyLock<Result<Words, regex::Error>> = LazyLock::new(|| {
     Ok(Words {
         run_id: Regex::new(r"\bplatform_\d{8}T\d{6}Z(?:_\d{2})?\b")?,
         refuses: Regex::new(r"(?i)mismatch|(?:not|n't) match|\brefus|\breject|\binvalid\b|\bwrong\b|\bdenied\b")?,
-        scope: Regex::new(r"(?i)\b(?:run|scope)\b|run[_-]?(?:id|scope)")?,
+        scope: Regex::new(r"(?i)\brun[ _-]?(?:id|scope)|\bscope\b")?,
+        harmless: Regex::new(
+            r"(?i)\b\w+ ?[=:] ?0\b|\b(?:reject|refus|invalid|denied|wrong)\w* ?[=:] ?\d+\b|\b(?:no|without|0) (?:\w+[ _-]){0,3}mismatch\w*|\b(?:on|upon|if|in case of) (?:a |any )?(?:\w+[ _-]){0,3}mismatch\w*",
+        )?,
         doubts: Regex::new(
             r"(?i)\b(?:not|error|fail\w*|fatal|violat\w*|unexpected|differ\w*|conflict\w*|missing|panic\w*|exception|abort\w*)\b|n't\b",
         )?,
@@ -106,7 +111,8 @@ pub(in crate::m4::dev_min) fn read(
             match run.world()?.substrate.logs().events(group, query) {
                 Ok(reply) if reply.value.complete => {
                     for event in reply.value.entries.iter().filter(|event| event.stream == stream) {
-                        said.take(words, &event.stream, &event.message, &contract.platform_run_id);
+                        let at = format!("{} at {} ms", event.stream, event.at_millis);
+                        said.take(words, &event.stream, &at, &event.message, &contract.platform_run_id);
                     }
                 }
                 Ok(_) => {
@@ -146,18 +152,23 @@ impl Said {
         self.confirms() || self.problem.is_some() || !self.mismatches.is_empty()
     }
 
-    fn take(&mut self, words: &Words, stream: &str, message: &str, run: &str) {
+    fn take(&mut self, words: &Words, stream: &str, at: &str, message: &str, run: &str) {
         let named: Vec<&str> = words.run_id.find_iter(message).map(|found| found.as_str()).collect();
         if let Some(other) = named.iter().find(|named| **named != run) {
-            self.mismatches.push(format!("{stream} names {other}"));
+            self.mismatches.push(format!("{at} names {other}"));
             return;
         }
-        if words.refuses.is_match(message) && (words.scope.is_match(message) || !named.is_empty()) {
-            // The line itself may hold anything; only where it stands is said.
-            self.mismatches.push(format!("{stream} refuses its run scope"));
+        let plain = words.harmless.replace_all(message, " ");
+        if let Some(word) = words.refuses.find(&plain)
+            && (words.scope.is_match(message) || !named.is_empty())
+        {
+            // The line itself may hold anything; only where it stands is said, and by which word it was found.
+            let word = word.as_str().to_ascii_lowercase();
+            self.mismatches.push(format!("{at} says `{word}` of its run scope"));
             return;
         }
-        if named.contains(&run) && !words.doubts.is_match(message) {
+        let doubtful = words.doubts.is_match(message) || words.refuses.is_match(message);
+        if named.contains(&run) && !doubtful {
             self.confirmed.insert(stream.to_owned());
         }
     }
@@ -184,6 +195,15 @@ mod tests {
     #[case::nothing("started", false, 0)]
     #[case::violated("ERROR run scope violation: required platform_20260213T214223Z, active none", false, 0)]
     #[case::inactive("required run platform_20260213T214223Z is not active", false, 0)]
+    #[case::batch("batch run done: accepted=10 rejected=0", false, 0)]
+    #[case::counted("run=platform_20260213T214223Z rejected=0 accepted=10", false, 0)]
+    #[case::counted_some("run=platform_20260213T214223Z rejected=3", false, 0)]
+    #[case::mismatches("run scope mismatches=2", false, 1)]
+    #[case::counted_scope("run scope checked: rejected: 0", false, 0)]
+    #[case::policy("run scope guard on: required=platform_20260213T214223Z, on mismatch: exit", false, 0)]
+    #[case::policy_and_refusal("refused on run scope mismatch", false, 1)]
+    #[case::none("no run scope mismatch", false, 0)]
+    #[case::scope("scope mismatch", false, 1)]
     #[case::failed("failed to open run platform_20260213T214223Z", false, 0)]
     fn a_line_confirms_the_run_or_speaks_of_another(
         #[case] line: &str,
@@ -191,7 +211,7 @@ mod tests {
         #[case] mismatches: usize,
     ) {
         let mut said = Said { streams: BTreeSet::from(["ig/app/1".to_owned()]), ..Said::default() };
-        said.take(WORDS.as_ref().unwrap(), "ig/app/1", line, RUN);
+        said.take(WORDS.as_ref().unwrap(), "ig/app/1", "ig/app/1 at 0 ms", line, RUN);
         assert_eq!((said.confirms(), said.mismatches.len()), (confirms, mismatches), "{said:?}");
     }
 
@@ -200,9 +220,9 @@ mod tests {
         let streams = ["ig/app/1", "ig/beside/1"].map(str::to_owned);
         let mut said = Said { groups: vec!["/ig".to_owned()], streams: BTreeSet::from(streams), ..Said::default() };
         let words = WORDS.as_ref().unwrap();
-        said.take(words, "ig/app/1", "ready run=platform_20260213T214223Z", RUN);
+        said.take(words, "ig/app/1", "-", "ready run=platform_20260213T214223Z", RUN);
         assert!(!said.confirms() && said.objection().unwrap().contains("ig/beside/1"), "{said:?}");
-        said.take(words, "ig/beside/1", "ready run=platform_20260213T214223Z", RUN);
+        said.take(words, "ig/beside/1", "-", "ready run=platform_20260213T214223Z", RUN);
         assert!(said.confirms() && said.objection().is_none(), "{said:?}");
         said.streams.clear();
         assert!(!said.confirms() && said.objection().is_some(), "{said:?}");

@@ -8,6 +8,7 @@ use support::run::context::LaneRun;
 use support::run::lane::Stop;
 use support::run::outcome::Mode;
 use support::substrate::NewService;
+use support::substrate::reply::CallErrorKind;
 
 use crate::m4::dev_min::deployed::Deployed;
 
@@ -22,9 +23,9 @@ pub(super) struct Started {
     pub services: BTreeMap<String, Start>,
     /// The pack at which it ended, since it did not become steady.
     pub ended_at: Option<String>,
-    /// A call without an answer ended it.
+    /// The code that says why it broke off before it had looked, where it did.
     #[serde(default)]
-    pub broken_off: bool,
+    pub broken_off: Option<String>,
     /// The code that says why.
     pub unsteady_code: Option<String>,
 }
@@ -44,8 +45,10 @@ pub(super) struct Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Did {
-    /// It was desired once already.
+    /// It was desired once already, or starting it was refused.
     Nothing,
+    /// It was asked for, and no answer came: it may have been started.
+    Asked,
     /// Its desired count was set.
     Updated,
     /// It was made.
@@ -59,7 +62,7 @@ impl Started {
             cluster_active: deployed.cluster_status.as_deref() == Some("ACTIVE"),
             services: BTreeMap::new(),
             ended_at: None,
-            broken_off: false,
+            broken_off: None,
             unsteady_code: None,
         }
     }
@@ -128,6 +131,16 @@ fn service(run: &mut LaneRun<'_>, deployed: &Deployed, handle: &str, name: &str)
     };
     Ok(match answer {
         Ok(_) => start(did, None),
-        Err(error) => start(did, Some(error.to_string())),
+        Err(error) => {
+            let answered = matches!(
+                error.kind,
+                CallErrorKind::Denied
+                    | CallErrorKind::Refused
+                    | CallErrorKind::NotFound
+                    | CallErrorKind::Unsupported
+                    | CallErrorKind::Throttled
+            );
+            start(if answered { Did::Nothing } else { Did::Asked }, Some(error.to_string()))
+        }
     })
 }
