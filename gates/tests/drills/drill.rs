@@ -200,6 +200,14 @@ impl Drill {
                 openers(outcome)
             ));
         }
+        let open: BTreeSet<&str> =
+            outcome.decision.roots.iter().chain(&outcome.decision.entailed).map(|c| c.code.as_str()).collect();
+        for finding in &outcome.findings {
+            // Who is led from one code to another must find that one.
+            if let Some(by) = finding.blocked_by.as_deref().filter(|by| !open.contains(by)) {
+                wrong.push(format!("`{}` is blocked by {by}, which nothing opened", finding.check));
+            }
+        }
         for root in &outcome.decision.roots {
             for cause in &root.causes {
                 if cause.observed.trim().is_empty() || cause.next.trim().is_empty() {
