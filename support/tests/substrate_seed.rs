@@ -521,19 +521,24 @@ fn daemons_that_cannot_be_made_are_named() {
     assert!(seeded.left_out[0].starts_with(&format!("{DAEMONS_COUNT} thing(s) of ECS")), "{seeded:?}");
 }
 
+/// Seeds a world, then the same with one text changed, which must be told.
+fn seeded_twice(world: &str, right: &str, wrong: &str) -> Substrate {
+    assert!(world.contains(right));
+    let (literals, changed) = (folder(world), folder(&world.replacen(right, wrong, 1)));
+    let substrate = embedded(None);
+    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
+    let error = seed::apply(&substrate, &World::read(changed.path()).unwrap()).unwrap_err();
+    assert!(matches!(error, SeedError::Differs { .. }), "{error}");
+    substrate
+}
+
 #[rstest]
 #[case::a_behaviour("\"crash_loop\"", "\"pending\"")]
 #[case::an_environment("\"platform_1\"", "\"platform_2\"")]
 #[case::a_message("\"words\"", "\"other words\"")]
 #[case::a_zone("eu-west-2a", "eu-west-2b")]
 fn daemons_that_differ_are_told(#[case] right: &str, #[case] wrong: &str) {
-    let literals = folder(DAEMONS);
-    let substrate = embedded(None);
-    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
-    assert!(DAEMONS.contains(right));
-    let changed = folder(&DAEMONS.replacen(right, wrong, 1));
-    let error = seed::apply(&substrate, &World::read(changed.path()).unwrap()).unwrap_err();
-    assert!(matches!(error, SeedError::Differs { .. }), "{error}");
+    seeded_twice(DAEMONS, right, wrong);
 }
 
 #[rstest]
@@ -584,14 +589,7 @@ fn more_events_than_the_limit_are_not_a_whole_list(#[case] count: usize, #[case]
 #[case::a_boundary_less("permissions_boundary = \"edge\"", "")]
 #[case::another_boundary("permissions_boundary = \"edge\"", "permissions_boundary = \"read-own\"")]
 fn a_row_that_differs_is_told(#[case] right: &str, #[case] wrong: &str) {
-    let literals = folder(WORLD);
-    let substrate = embedded(None);
-    seed::apply(&substrate, &World::read(literals.path()).unwrap()).unwrap();
-    assert!(WORLD.contains(right));
-    let changed = folder(&WORLD.replacen(right, wrong, 1));
-    let error = seed::apply(&substrate, &World::read(changed.path()).unwrap()).unwrap_err();
-    assert!(matches!(error, SeedError::Differs { .. }), "{error}");
-    check_world(&substrate);
+    check_world(&seeded_twice(WORLD, right, wrong));
 }
 
 #[rstest]
