@@ -59,6 +59,8 @@
 //! [kafka]                           # a Kafka cluster, on loopback, for the name that its bootstrap says
 //! at = "kafka.example:9092"
 //! cluster = { cluster_id = "c", topics = [{ name = "t", partitions = 3 }], login = { user = "u", password = "p" } }
+//! # beside these in `cluster`: groups = [{ id = "g", state = "Stable", members = [{ member_id = "m", client_id = "c", host = "/10.0.0.4",
+//! # topics = ["t"] }] }], and describe_denied = true for a login that does not see all groups
 //!
 //! [postgres]                        # a PostgreSQL server, on loopback, for this name
 //! at = "db.example:5432"
