@@ -91,24 +91,27 @@ static MARKER_TRUE: Check<(MarkerSays, Frozen)> = Check::<(MarkerSays, Frozen)>:
     |(marker, frozen)| {
         ensure!(
             marker.entry_ready == frozen.green(),
-            "the marker says {}, the decision {:?}",
+            "{} says {}, the decision {:?}",
+            marker.uri,
             marker.entry_ready,
             frozen.decision.verdict
         );
-        ensure!(marker.not_a_verdict, "the marker does not say that verdict.json alone is final");
+        ensure!(marker.not_a_verdict, "{} does not say that verdict.json alone is final", marker.uri);
         let identity = marker.identity.as_ref().map_err(|why| Unmet::from(why.clone()))?;
-        ensure!(marker.says == *identity, "the marker is of {:?}, the run of {identity:?}", marker.says);
+        ensure!(marker.says == *identity, "{} is of {:?}, the run of {identity:?}", marker.uri, marker.says);
         Ok(format!("the marker names {} and what the decision says", identity.platform_run_id))
     },
     // Whatever the marker says: turned over, one that is wrong would be right.
     |(marker, frozen)| marker.entry_ready = !frozen.green(),
 )
 .basis(Basis::Recomputed)
-.next("report it as a defect of phasegate, with the execution's folder");
+.next("compare the object with the copy in the execution's folder: where they differ, find out who else answers for its key; where they agree, report it as a defect of phasegate");
 
 /// The marker as the store has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct MarkerSays {
+    /// Where it was read.
+    uri: String,
     entry_ready: bool,
     not_a_verdict: bool,
     says: Identity,
@@ -213,6 +216,7 @@ fn publish(run: &mut LaneRun<'_>) -> Step {
     let read = run.get_json("marker", &bucket, &key)?;
     let flag = |name: &str| read.get(name).and_then(Value::as_bool).unwrap_or(false);
     let says = MarkerSays {
+        uri: format!("s3://{bucket}/{key}"),
         entry_ready: flag("m4_entry_ready"),
         not_a_verdict: flag("not_a_verdict"),
         says: Identity::in_snapshot(&read).map_err(|why| Stop::Fault(format!("{MARKER}: {why}")))?,
