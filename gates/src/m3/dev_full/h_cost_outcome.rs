@@ -197,6 +197,8 @@ fn leave_receipt(
     run.observe("receipt", RECEIPT, &draft)?;
     receipt::read_artifacts(run, &draft)?;
     let proof = match (cause::first_open(run, &[&receipt::COMPLETE]), draft) {
+        // What kept the receipt from being made keeps it from the store.
+        (_, Draft::Withheld { by }) => Proof::NotPut { by },
         (None, Draft::Made { document, .. }) => {
             files.leave_by_row(run, DURABLE_PUBLISH, RECEIPT, document)?;
             receipt::read_back(run, files.left.get(RECEIPT))?
