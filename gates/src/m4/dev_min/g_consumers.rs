@@ -14,7 +14,7 @@ use support::run::lane::{Lane, Step, Stop};
 use support::run::outcome::RunBasis;
 use support::run::publication::{Publication, durable, non_secret_derived};
 use support::substrate::reply::CallErrorKind;
-use support::substrate::{ContainerDefinition, TaskDefinition, TaskFilter, TaskInfo};
+use support::substrate::{ContainerDefinition, ContainerInfo, TaskDefinition, TaskFilter, TaskInfo};
 
 use self::groups::{GROUPS, Groups, OWN_GROUPS};
 use super::deployed::Deployed;
@@ -221,7 +221,8 @@ fn definition_of(run: &mut LaneRun<'_>, definition: &str) -> Result<Option<TaskD
     }
 }
 
-/// Which daemon a task is that no service started: one of its family, or one with its image, entry point and command in a container.
+/// Which daemon a task is that no service started: one of its family, or one with its image, entry point and command in a container. One
+/// with its image whose definition is gone may be any.
 fn is_a_daemon(
     task: &TaskInfo,
     definition: Option<&TaskDefinition>,
@@ -237,10 +238,16 @@ fn is_a_daemon(
             |container: &&ContainerDefinition| container.entrypoint == entrypoint && container.command == command;
         daemons.iter().find(|daemon| daemon.containers.iter().any(|container| runs(&container)))
     };
-    definition?.containers.iter().find_map(|container| {
+    // What ECS does not tell may be the same image.
+    let has_other_image = |ran: &ContainerInfo| ran.image_digest.as_deref().is_some_and(|digest| digest != image);
+    let Some(definition) = definition else {
+        // Nobody can say any more what it runs, nor for which run.
+        let is_foreign = !task.containers.is_empty() && task.containers.iter().all(has_other_image);
+        return (!is_foreign).then(|| format!("{family}, whose definition is gone"));
+    };
+    definition.containers.iter().find_map(|container| {
         let ran = task.containers.iter().find(|ran| ran.name == container.name);
-        // What ECS does not tell may be the same image.
-        let other_image = ran.and_then(|ran| ran.image_digest.as_deref()).is_some_and(|digest| digest != image);
+        let other_image = ran.is_some_and(has_other_image);
         let command = task.command_overrides.get(&container.name).unwrap_or(&container.command);
         let daemon = of_daemons(&container.entrypoint, command).filter(|_| !other_image)?;
         Some(format!("{family}, which runs what {} runs", daemon.family))
@@ -333,5 +340,21 @@ mod tests {
         .unwrap();
         let found = is_a_daemon(&task, Some(&definition(family, command)), &[&daemon], IMAGE);
         assert_eq!(found.is_some(), is, "{found:?}");
+    }
+
+    #[rstest]
+    #[case::of_the_image(json!([{ "name": "app", "image_digest": IMAGE }]), true)]
+    #[case::image_untold(json!([{ "name": "app" }]), true)]
+    #[case::containers_untold(json!([]), true)]
+    #[case::one_of_two(json!([{ "name": "app", "image_digest": IMAGE }, { "name": "side", "image_digest": "sha256:bb" }]), true)]
+    #[case::of_another_image(json!([{ "name": "app", "image_digest": "sha256:bb" }]), false)]
+    fn a_task_whose_definition_is_gone_may_be_a_daemon(#[case] containers: Value, #[case] may: bool) {
+        let task: TaskInfo = serde_json::from_value(json!({
+            "arn": "arn:task/1", "last_status": "RUNNING", "desired_status": "RUNNING", "environment_overrides": {},
+            "task_definition": "arn:task-definition/tool:1", "containers": containers,
+        }))
+        .unwrap();
+        let found = is_a_daemon(&task, None, &[&definition("ofp", &["ofp"])], IMAGE);
+        assert_eq!(found.is_some(), may, "{found:?}");
     }
 }
